@@ -1,0 +1,4 @@
+@group(0) @binding({{binding}}) var<storage, read> {{name}}: array<i32>;
+fn {{name}}_at(i: u32) -> f32 {
+  return f32({{name}}[i]);
+}

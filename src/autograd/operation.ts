@@ -1,0 +1,54 @@
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Reference } from './reference.ts';
+
+/** What a forward pass hands on: its result and whatever else its backward pass wants to see again. */
+export interface Forward {
+  output: Tensor;
+  saved?: readonly Tensor[];
+}
+
+/** What a backward pass gets. */
+export interface Backward<A> {
+  /** Gradient of the loss for the output: its shape and dtype. */
+  grad: Tensor;
+  inputs: readonly Tensor[];
+  /** Valid only if {@link Operation.keeps} asked for it. */
+  output: Tensor;
+  saved: readonly Tensor[];
+  attributes: A;
+  /** Which inputs' gradients are wanted. */
+  needs: readonly boolean[];
+}
+
+/** What a tape has to keep alive for a backward pass. */
+export interface Keeps {
+  /** Indices of inputs. */
+  inputs: readonly number[];
+  output?: boolean;
+}
+
+/**
+ * An operation: everything about it in one object.
+ *
+ * `A` are its attributes: plain values that are no tensors, such as a seed or an epsilon, or constant tensors
+ * (positions, labels) that never get a gradient.
+ */
+export interface Operation<A = undefined> {
+  readonly name: string;
+  /** Cheap operations are recomputed by selective checkpointing; the outputs of others are kept. */
+  readonly cheap: boolean;
+  /** @throws UserError naming the operation, what it got, what it expects and the remedy */
+  check(inputs: readonly Tensor[], attributes: A): void;
+  /** @param needs which inputs' gradients will be asked for; all false outside a tape */
+  forward(inputs: readonly Tensor[], attributes: A, needs: readonly boolean[]): Forward;
+  /** One gradient or null for each input, in the input's dtype; shapes may still be broadcast ones. */
+  backward(context: Backward<A>): (Tensor | null)[];
+  keeps(needs: readonly boolean[], attributes: A): Keeps;
+  /** The operation in double precision, as plainly as possible: the truth for tests. */
+  reference(inputs: readonly Reference[], attributes: A): Reference;
+}
+
+/** Helps to write an operation with inferred types. */
+export function operation<A = undefined>(definition: Operation<A>): Operation<A> {
+  return definition;
+}

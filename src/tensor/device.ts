@@ -1,0 +1,296 @@
+import { create, globals } from 'webgpu';
+import { complain, UserError } from '../errors.ts';
+import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+import { type KernelChoice, PipelineCache } from './pipelines.ts';
+import { BufferPool, type MemoryCount } from './pool.ts';
+import { CommandQueue, type Param, type Range } from './queue.ts';
+import { ScopeStack, Storage } from './storage.ts';
+import { Tensor } from './tensor.ts';
+
+Object.assign(globalThis, globals);
+
+/** Dawn crashes the process when the object that create() returned is collected: hold every one. */
+const instances: GPU[] = [];
+
+export interface DeviceOptions {
+  /** `null` compiles and validates without a GPU; nothing runs. */
+  backend?: 'vulkan' | 'metal' | 'd3d12' | 'null';
+  /** Keeps Dawn's bounds checks in shaders (about 2.5 times slower); `DAWNTUNE_SAFE_KERNELS=1` does the same. */
+  safeKernels?: boolean;
+  /** Pretends that one binding holds no more bytes than this, to test the splitting of large tensors. */
+  maxBindingBytes?: number;
+  /** Fills fresh tensors with NaN, so that tests see elements which no kernel wrote. */
+  poison?: boolean;
+  /** Pretends that the adapter lacks these, to test the portable paths. */
+  without?: readonly ('f16' | 'subgroup-matrix')[];
+}
+
+/** One kernel launch: which kernel, over which tensors, with which parameters, in how many workgroups. */
+export interface Launch extends KernelChoice {
+  /** Tensors by the name of the binding; they must be contiguous. */
+  bindings: Readonly<Record<string, Tensor>>;
+  /** Fields of `struct Params`; all of them. */
+  params?: Readonly<Record<string, Param>>;
+  /** Workgroups in x, y, z; a single number larger than a dimension allows is folded into x and y. */
+  workgroups: number | readonly [number, number, number];
+}
+
+/** The one owner of Dawn: adapter, limits, errors, memory, kernels and the queue. */
+export class Device {
+  readonly capabilities: Capabilities;
+  readonly scopes = new ScopeStack();
+  readonly poison: boolean;
+  readonly #gpu: GPUDevice;
+  readonly #pool: BufferPool;
+  readonly #queue: CommandQueue;
+  readonly #pipelines: PipelineCache;
+  #failure: Error | null = null;
+
+  private constructor(gpu: GPUDevice, capabilities: Capabilities, poison: boolean) {
+    this.#gpu = gpu;
+    this.capabilities = capabilities;
+    this.poison = poison;
+    this.#pool = new BufferPool((size) => this.#createBuffer(size));
+    this.#queue = new CommandQueue(gpu);
+    this.#pipelines = new PipelineCache(gpu);
+    gpu.onuncapturederror = ({ error }: GPUUncapturedErrorEvent) => {
+      this.#failure ??= new Error(`GPU ${error.constructor.name}: ${error.message}`);
+    };
+    gpu.lost.then(({ reason, message }) => {
+      if (reason !== 'destroyed')
+        this.#failure ??= new UserError(`device: lost (${message}); restart from the last checkpoint`);
+    });
+  }
+
+  /**
+   * Opens the most capable adapter with all features and limits that it has.
+   *
+   * @throws UserError when Dawn finds no adapter
+   */
+  static async open(options: DeviceOptions = {}): Promise<Device> {
+    const safe = options.safeKernels ?? process.env.DAWNTUNE_SAFE_KERNELS === '1';
+    const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', 'disable_workgroup_init'];
+    if (!safe) toggles.push('disable_robustness');
+    if (process.env.DAWNTUNE_EXACT_TIMESTAMPS === '1') toggles.push('disable_timestamp_query_conversion');
+    const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
+    const gpu = create([...(backend ? [`backend=${backend}`] : []), `enable-dawn-features=${toggles.join(',')}`]);
+    instances.push(gpu);
+    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter)
+      throw complain({
+        where: 'device',
+        got: 'no GPU adapter from Dawn',
+        expected: 'a Vulkan, Metal or D3D12 driver',
+        remedy: 'run `node scripts/ensure-vulkan.mjs`, which installs a driver or says which package to install',
+      });
+    const capabilities = capabilitiesOf(adapter, safe, options);
+    const device = await adapter.requestDevice({
+      requiredFeatures: [...capabilities.features] as GPUFeatureName[],
+      requiredLimits: capabilities.limits,
+    });
+    return new Device(device, capabilities, options.poison ?? false);
+  }
+
+  /** Live buffers and bytes. */
+  get memory(): MemoryCount {
+    return this.#pool.memory;
+  }
+
+  resetPeakMemory(): void {
+    this.#pool.resetPeak();
+  }
+
+  /** Destroys buffers that nothing uses. */
+  trim(): void {
+    this.#queue.forgetBindGroups();
+    this.#pool.trim();
+  }
+
+  /** A buffer owned by the innermost scope, or by the caller when there is none. */
+  allocate(bytes: number): Storage {
+    if (bytes > this.capabilities.maxBufferBytes)
+      throw complain({
+        where: 'device.allocate',
+        got: `${bytes} bytes`,
+        expected: `at most ${this.capabilities.maxBufferBytes} bytes in one buffer on this adapter`,
+        remedy: 'use smaller batches or a device with larger buffers',
+      });
+    const storage = new Storage(this.#pool, bytes);
+    this.scopes.adopt(storage);
+    return storage;
+  }
+
+  /**
+   * Runs `fn` and frees every tensor made in it, except those in what it returns (tensors, arrays, maps and plain
+   * objects of tensors) and those that a tape or {@link persist} holds.
+   */
+  scope<T>(fn: () => T): T {
+    const scope = this.scopes.open();
+    let result: T | undefined;
+    try {
+      result = fn();
+      return result;
+    } finally {
+      this.scopes.close(scope, storagesIn(result));
+    }
+  }
+
+  /** {@link scope} for asynchronous work; scopes of one device must nest. */
+  async scopeAsync<T>(fn: () => Promise<T>): Promise<T> {
+    const scope = this.scopes.open();
+    let result: T | undefined;
+    try {
+      result = await fn();
+      return result;
+    } finally {
+      this.scopes.close(scope, storagesIn(result));
+    }
+  }
+
+  /** Takes a tensor out of its scope: it lives until `dispose()`. */
+  persist<T extends Tensor>(tensor: T): T {
+    this.scopes.disown(tensor.storage);
+    return tensor;
+  }
+
+  /** Launches a kernel; building it the first time. */
+  run(launch: Launch): void {
+    const ranges = Object.entries(launch.bindings).map(([name, tensor]): [string, Range] => [
+      name,
+      this.#range(launch, name, tensor),
+    ]);
+    const kernel = this.#pipelines.get(
+      launch,
+      ranges.map(([name]) => name),
+    );
+    const groups = typeof launch.workgroups === 'number' ? this.#fold(launch.workgroups) : launch.workgroups;
+    if (groups[0] * groups[1] * groups[2] === 0) return;
+    this.#queue.dispatch(kernel, ranges, launch.params ?? {}, groups);
+  }
+
+  /** Builds a kernel without running it: what the null backend is for. */
+  compile(choice: KernelChoice, bindings: readonly string[]): void {
+    this.#pipelines.get(choice, bindings);
+  }
+
+  /** Writes host bytes into a tensor. */
+  upload(tensor: Tensor, bytes: Uint8Array): void {
+    const padded =
+      bytes.byteLength % 4 === 0
+        ? bytes
+        : Uint8Array.from({ length: Math.ceil(bytes.byteLength / 4) * 4 }, (_, i) => bytes[i] ?? 0);
+    this.#queue.flush(); // Writes overtake recorded commands that may still use this buffer.
+    this.#gpu.queue.writeBuffer(
+      tensor.storage.buffer,
+      tensor.byteOffset,
+      padded.buffer as ArrayBuffer,
+      padded.byteOffset,
+      padded.byteLength,
+    );
+  }
+
+  /** Copies a contiguous tensor's bytes onto those of another. */
+  copy(from: Tensor, to: Tensor): void {
+    const bytes = Math.ceil(from.bytes / 4) * 4;
+    this.#queue.copy(from.storage.buffer, from.byteOffset, to.storage.buffer, to.byteOffset, bytes);
+  }
+
+  zero(tensor: Tensor): void {
+    this.#queue.clear({
+      buffer: tensor.storage.buffer,
+      offset: tensor.byteOffset,
+      size: Math.ceil(tensor.bytes / 4) * 4,
+    });
+  }
+
+  /** Reads a contiguous tensor's bytes, after all work recorded so far. */
+  async download(tensor: Tensor): Promise<ArrayBuffer> {
+    const size = Math.ceil(tensor.bytes / 4) * 4;
+    if (size === 0) return new ArrayBuffer(0);
+    const staging = this.#gpu.createBuffer({
+      label: 'readback',
+      size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    try {
+      this.#queue.copy(tensor.storage.buffer, tensor.byteOffset, staging, 0, size);
+      this.#queue.flush();
+      await staging.mapAsync(GPUMapMode.READ).catch((error) => {
+        throw this.#failure ?? error;
+      });
+      this.check();
+      return staging.getMappedRange().slice(0);
+    } finally {
+      staging.destroy();
+    }
+  }
+
+  /** Hands recorded work to the device without waiting. */
+  flush(): void {
+    this.#queue.flush();
+    this.check();
+  }
+
+  /** Waits until the device has done everything. */
+  async finish(): Promise<void> {
+    this.#queue.flush();
+    await this.#gpu.queue.onSubmittedWorkDone();
+    this.check();
+  }
+
+  /** @throws the first error that the device reported since it was opened */
+  check(): void {
+    if (this.#failure) throw this.#failure;
+  }
+
+  /** Ends the device; pending work is dropped. */
+  close(): void {
+    this.#queue.flush();
+    this.#gpu.destroy();
+  }
+
+  #createBuffer(size: number): GPUBuffer {
+    return this.#gpu.createBuffer({
+      size,
+      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
+    });
+  }
+
+  #range(launch: Launch, name: string, tensor: Tensor): Range {
+    const where = `${launch.kernel}:${launch.entry ?? 'main'}(${name})`;
+    const { maxBindingBytes, bindingAlignment } = this.capabilities;
+    if (!tensor.contiguous || tensor.byteOffset % bindingAlignment !== 0)
+      throw complain({
+        where,
+        got: `a view with strides [${tensor.strides}] at byte ${tensor.byteOffset}`,
+        expected: 'a contiguous, aligned tensor',
+        remedy: 'call contiguous() first',
+      });
+    const size = Math.max(16, Math.ceil(tensor.bytes / 16) * 16);
+    if (size > maxBindingBytes)
+      throw complain({
+        where,
+        got: `${size} bytes`,
+        expected: `at most ${maxBindingBytes} in one binding`,
+        remedy: 'split the tensor by rows',
+      });
+    return { buffer: tensor.storage.buffer, offset: tensor.byteOffset, size };
+  }
+
+  #fold(count: number): [number, number, number] {
+    const most = this.capabilities.limits.maxComputeWorkgroupsPerDimension;
+    if (count <= most) return [count, 1, 1];
+    const rows = Math.ceil(count / most);
+    return [Math.ceil(count / rows), rows, 1];
+  }
+}
+
+function storagesIn(value: unknown, found = new Set<Storage>()): Set<Storage> {
+  if (value instanceof Tensor) {
+    for (const storage of value.storages()) found.add(storage);
+  } else if (Array.isArray(value)) for (const item of value) storagesIn(item, found);
+  else if (value instanceof Map) for (const item of value.values()) storagesIn(item, found);
+  else if (value && Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) storagesIn(item, found);
+  return found;
+}

@@ -1,0 +1,38 @@
+import { BYTES } from './dtype.ts';
+import type { Tensor } from './tensor.ts';
+
+/**
+ * Cuts contiguous tensors of equal size into ranges of elements that fit one binding each.
+ *
+ * @returns for each range the same range of every tensor, flat
+ */
+export function flatParts(tensors: readonly Tensor[]): Tensor[][] {
+  const { maxBindingBytes, bindingAlignment } = tensors[0].device.capabilities;
+  const widest = Math.max(...tensors.map((t) => BYTES[t.dtype]));
+  const size = tensors[0].size;
+  const unit = bindingAlignment * 4;
+  const step = Math.max(unit, Math.floor((maxBindingBytes - 16) / widest / unit) * unit);
+  if (size <= step) return [tensors.map((t) => t.view([size]))];
+  const parts: Tensor[][] = [];
+  for (let at = 0; at < size; at += step)
+    parts.push(tensors.map((t) => t.view([size]).slice(0, at, Math.min(at + step, size))));
+  return parts;
+}
+
+/**
+ * Cuts a contiguous matrix into row ranges that fit one binding and start at an aligned byte.
+ *
+ * @returns pairs of first row and the rows
+ */
+export function rowParts(matrix: Tensor): { row: number; rows: Tensor }[] {
+  const { maxBindingBytes, bindingAlignment } = matrix.device.capabilities;
+  const [count, ...rest] = matrix.shape;
+  const rowBytes = (matrix.bytes / Math.max(1, count)) | 0;
+  if (matrix.bytes <= maxBindingBytes - 16 || rest.length === 0) return [{ row: 0, rows: matrix }];
+  const unit = bindingAlignment; // Rows in multiples of this begin at an aligned byte whatever their width.
+  const step = Math.max(unit, Math.floor((maxBindingBytes - 16) / rowBytes / unit) * unit);
+  const parts = [];
+  for (let row = 0; row < count; row += step)
+    parts.push({ row, rows: matrix.slice(0, row, Math.min(row + step, count)) });
+  return parts;
+}

@@ -1,0 +1,75 @@
+import { UserError } from '../errors.ts';
+import type { BufferPool } from './pool.ts';
+
+/** A pooled buffer with a count of its owners: scopes, tapes, caches and persistent tensors. */
+export class Storage {
+  #owners = 1;
+  readonly #buffer: GPUBuffer;
+  readonly #pool: BufferPool;
+
+  constructor(pool: BufferPool, bytes: number) {
+    this.#pool = pool;
+    this.#buffer = pool.take(bytes);
+  }
+
+  get freed(): boolean {
+    return this.#owners === 0;
+  }
+
+  /** The buffer itself; reading it after the last owner let go is a defect of the caller. */
+  get buffer(): GPUBuffer {
+    if (this.freed) throw new UserError('tensor: used after its scope ended; return it from the scope or persist() it');
+    return this.#buffer;
+  }
+
+  retain(): void {
+    if (this.freed)
+      throw new UserError('tensor: retained after its scope ended; return it from the scope or persist() it');
+    this.#owners++;
+  }
+
+  release(): void {
+    if (this.freed) throw new UserError('tensor: released twice; give it one owner');
+    if (--this.#owners === 0) this.#pool.give(this.#buffer);
+  }
+}
+
+/** A list of storages that die together unless they are kept: see {@link Device.scope}. */
+export class ScopeStack {
+  readonly #scopes: Storage[][] = [];
+
+  get depth(): number {
+    return this.#scopes.length;
+  }
+
+  /** Gives one ownership of a storage to the innermost scope; without a scope it stays the caller's. */
+  adopt(storage: Storage): void {
+    this.#scopes.at(-1)?.push(storage);
+  }
+
+  /** Takes one ownership back from the scopes: from now on it is the caller's. */
+  disown(storage: Storage): void {
+    for (const scope of this.#scopes.toReversed()) {
+      const index = scope.lastIndexOf(storage);
+      if (index >= 0) {
+        scope.splice(index, 1);
+        return;
+      }
+    }
+  }
+
+  open(): Storage[] {
+    const scope: Storage[] = [];
+    this.#scopes.push(scope);
+    return scope;
+  }
+
+  close(scope: Storage[], keep: ReadonlySet<Storage>): void {
+    if (this.#scopes.pop() !== scope)
+      throw new UserError('scope: closed out of order; await inner work before the outer scope ends');
+    for (const storage of scope) {
+      if (keep.has(storage)) this.adopt(storage);
+      else storage.release();
+    }
+  }
+}

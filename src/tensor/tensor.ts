@@ -1,0 +1,224 @@
+import { complain } from '../errors.ts';
+import type { Device } from './device.ts';
+import { BYTES, byteLength, type DType, type HostArray } from './dtype.ts';
+import { fromHalf, toHalf } from './half.ts';
+import { assertShape, type Shape, sameShape, sizeOf, stridesOf } from './shape.ts';
+import type { Storage } from './storage.ts';
+
+/** Where a tensor's elements lie in its storage, in elements. */
+interface Placement {
+  strides?: readonly number[];
+  offset?: number;
+}
+
+/**
+ * A typed n-dimensional array on a device.
+ *
+ * Reshapes, slices, transposes and broadcasts are views without a copy; kernels want contiguous tensors, which
+ * {@link contiguous} of src/autograd/ops/contiguous.ts makes. A tensor is freed when the scope it was made in
+ * ends, see {@link Device.scope}.
+ */
+export class Tensor {
+  readonly device: Device;
+  readonly dtype: DType;
+  readonly shape: Shape;
+  readonly strides: readonly number[];
+  /** First element, counted in elements from the start of the storage. */
+  readonly offset: number;
+  /** Training state, named as in PyTorch: leaves with `requires_grad` collect into `grad`. */
+  requires_grad = false;
+  grad: Tensor | null = null;
+  #storage: Storage;
+
+  constructor(device: Device, storage: Storage, dtype: DType, shape: Shape, placement: Placement = {}) {
+    this.device = device;
+    this.#storage = storage;
+    this.dtype = dtype;
+    this.shape = [...shape];
+    this.strides = placement.strides ?? stridesOf(shape);
+    this.offset = placement.offset ?? 0;
+  }
+
+  /** A tensor with unset elements (NaN when the device poisons). */
+  static empty(device: Device, shape: Shape, dtype: DType = 'f32'): Tensor {
+    assertShape('Tensor.empty', shape);
+    const bytes = byteLength(dtype, sizeOf(shape));
+    const tensor = new Tensor(device, device.allocate(bytes), dtype, shape);
+    if (device.poison) device.upload(tensor, new Uint8Array(bytes).fill(0xff));
+    return tensor;
+  }
+
+  static zeros(device: Device, shape: Shape, dtype: DType = 'f32'): Tensor {
+    const tensor = Tensor.empty(device, shape, dtype);
+    device.zero(tensor);
+    return tensor;
+  }
+
+  /**
+   * Uploads numbers, rounding them to the dtype (f16: to nearest even).
+   *
+   * @throws UserError when the count does not fit the shape
+   */
+  static from(device: Device, values: ArrayLike<number>, shape: Shape = [values.length], dtype: DType = 'f32'): Tensor {
+    if (values.length !== sizeOf(shape))
+      throw complain({
+        where: 'Tensor.from',
+        got: `${values.length} values`,
+        expected: `${sizeOf(shape)} for shape [${shape}]`,
+        remedy: 'pass as many values as the shape has elements',
+      });
+    const tensor = Tensor.empty(device, shape, dtype);
+    const array = hostArray(dtype, values);
+    if (array.length > 0) device.upload(tensor, new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    return tensor;
+  }
+
+  /** The storage; replaced only by {@link adopt}. */
+  get storage(): Storage {
+    return this.#storage;
+  }
+
+  /** All storages this tensor stands on; composite tensors have more than one. */
+  storages(): Storage[] {
+    return [this.#storage];
+  }
+
+  get size(): number {
+    return sizeOf(this.shape);
+  }
+
+  get bytes(): number {
+    return this.size * BYTES[this.dtype];
+  }
+
+  get byteOffset(): number {
+    return this.offset * BYTES[this.dtype];
+  }
+
+  get contiguous(): boolean {
+    const dense = stridesOf(this.shape);
+    return this.shape.every((n, d) => n === 1 || this.strides[d] === dense[d]);
+  }
+
+  /** Whether a kernel can bind this tensor as it is. */
+  get bindable(): boolean {
+    return this.contiguous && this.byteOffset % this.device.capabilities.bindingAlignment === 0;
+  }
+
+  /** The same elements in another shape; only for contiguous tensors. */
+  view(shape: Shape): Tensor {
+    if (!this.contiguous || sizeOf(shape) !== this.size)
+      throw complain({
+        where: 'Tensor.view',
+        got: `shape [${shape}] of a tensor [${this.shape}]`,
+        expected: 'a contiguous tensor and as many elements',
+        remedy: 'make it contiguous or pass a matching shape',
+      });
+    return new Tensor(this.device, this.#storage, this.dtype, shape, { offset: this.offset });
+  }
+
+  /** Elements `start … end − 1` of dimension `dim`, without a copy. */
+  slice(dim: number, start: number, end: number): Tensor {
+    if (!(dim in this.shape) || start < 0 || end > this.shape[dim] || start > end)
+      throw complain({
+        where: 'Tensor.slice',
+        got: `${start}…${end} of dimension ${dim} in [${this.shape}]`,
+        expected: 'a range inside the dimension',
+        remedy: 'clamp the range',
+      });
+    const shape = this.shape.map((n, d) => (d === dim ? end - start : n));
+    return new Tensor(this.device, this.#storage, this.dtype, shape, {
+      strides: this.strides,
+      offset: this.offset + start * this.strides[dim],
+    });
+  }
+
+  /** Swaps two dimensions (the last two if left out), without a copy. */
+  transpose(a = this.shape.length - 2, b = this.shape.length - 1): Tensor {
+    const swap = <T>(list: readonly T[]) => list.map((x, d) => (d === a ? list[b] : d === b ? list[a] : x));
+    return new Tensor(this.device, this.#storage, this.dtype, swap(this.shape), {
+      strides: swap(this.strides),
+      offset: this.offset,
+    });
+  }
+
+  /** Repeats dimensions of size 1 (and missing leading ones) with stride 0, without a copy. */
+  expand(shape: Shape): Tensor {
+    const extra = shape.length - this.shape.length;
+    const strides = shape.map((n, d) => {
+      const own = this.shape[d - extra] ?? 1;
+      if (own !== n && own !== 1)
+        throw complain({
+          where: 'Tensor.expand',
+          got: `[${this.shape}] to [${shape}]`,
+          expected: 'sizes that are equal or 1',
+          remedy: 'pass a shape that broadcasts',
+        });
+      return own === 1 ? 0 : this.strides[d - extra];
+    });
+    return new Tensor(this.device, this.#storage, this.dtype, shape, { strides, offset: this.offset });
+  }
+
+  /**
+   * This tensor as a dense one of `dtype`, for a matrix product. Ordinary tensors are already dense; quantised
+   * ones override this with their dequantisation into scratch memory.
+   */
+  dense(_dtype: 'f32' | 'f16'): Tensor {
+    return this;
+  }
+
+  /** The elements on the host in row-major order; f16 as its bits. */
+  async data<D extends DType = 'f32'>(): Promise<HostArray[D]> {
+    const { contiguous } = await import('./copy.ts');
+    const buffer = await this.device.scopeAsync(() => this.device.download(contiguous(this)));
+    const kinds = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array };
+    return new kinds[this.dtype](buffer, 0, this.size) as unknown as HostArray[D];
+  }
+
+  /** The elements as numbers, f16 widened. */
+  async numbers(): Promise<Float32Array | Int32Array | Uint32Array | Uint8Array> {
+    const data = await this.data<DType>();
+    return this.dtype === 'f16' ? fromHalf(data) : (data as Float32Array);
+  }
+
+  /** The only element of a tensor of size 1. */
+  async item(): Promise<number> {
+    if (this.size !== 1)
+      throw complain({
+        where: 'Tensor.item',
+        got: `shape [${this.shape}]`,
+        expected: 'one element',
+        remedy: 'reduce or slice first',
+      });
+    return (await this.numbers())[0];
+  }
+
+  /** Lets go of the caller's ownership: for tensors made outside scopes or persisted. */
+  dispose(): void {
+    this.grad?.dispose();
+    this.grad = null;
+    for (const storage of this.storages()) storage.release();
+  }
+
+  /** Stands on the storage of `fresh` from now on: how checkpointing brings a freed activation back. */
+  adopt(fresh: Tensor): void {
+    if (!sameShape(fresh.shape, this.shape) || fresh.dtype !== this.dtype)
+      throw new Error('adopt: recomputed tensor differs');
+    this.#storage = fresh.storage;
+  }
+}
+
+function hostArray(dtype: DType, values: ArrayLike<number>): HostArray[DType] {
+  switch (dtype) {
+    case 'f32':
+      return values instanceof Float32Array ? values : Float32Array.from(values);
+    case 'f16':
+      return toHalf(values);
+    case 'i32':
+      return Int32Array.from(values);
+    case 'u32':
+      return Uint32Array.from(values);
+    case 'u8':
+      return Uint8Array.from(values);
+  }
+}
