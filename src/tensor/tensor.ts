@@ -1,4 +1,5 @@
 import { complain } from '../errors.ts';
+import { contiguous } from './copy.ts';
 import type { Device } from './device.ts';
 import { BYTES, byteLength, type DType, type HostArray } from './dtype.ts';
 import { fromHalf, toHalf } from './half.ts';
@@ -169,7 +170,6 @@ export class Tensor {
 
   /** The elements on the host in row-major order; f16 as its bits. */
   async data<D extends DType = 'f32'>(): Promise<HostArray[D]> {
-    const { contiguous } = await import('./copy.ts');
     const buffer = await this.device.scopeAsync(() => this.device.download(contiguous(this)));
     const kinds = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array };
     return new kinds[this.dtype](buffer, 0, this.size) as unknown as HostArray[D];

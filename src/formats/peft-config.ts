@@ -1,0 +1,198 @@
+import { z } from 'zod';
+import { complain, UserError } from '../errors.ts';
+
+const pattern = z.record(z.string(), z.number());
+
+/** Fields of adapter_config.json that change what an adapter computes and that dawntune understands. */
+const understood = {
+  peft_type: z.literal('LORA'),
+  r: z.number().int().min(1),
+  lora_alpha: z.number(),
+  lora_dropout: z.number().min(0).lt(1).default(0),
+  use_rslora: z.boolean().default(false),
+  target_modules: z.union([z.array(z.string()).min(1), z.string()]),
+  exclude_modules: z.union([z.array(z.string()), z.string()]).nullish(),
+  layers_to_transform: z.union([z.array(z.number().int()), z.number().int()]).nullish(),
+  layers_pattern: z.union([z.array(z.string()), z.string()]).nullish(),
+  rank_pattern: pattern.default({}),
+  alpha_pattern: pattern.default({}),
+  modules_to_save: z.array(z.string()).nullish(),
+  base_model_name_or_path: z.string().nullish(),
+};
+
+/** Fields that must have the value under which they change nothing; another value is an error, not ignored. */
+const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
+  use_dora: [false],
+  use_qalora: [false],
+  lora_bias: [false],
+  fan_in_fan_out: [false],
+  bias: ['none'],
+  layer_replication: [null],
+  alora_invocation_tokens: [null],
+  arrow_config: [null],
+  target_parameters: [null],
+  trainable_token_indices: [null],
+  use_bdlora: [null, false],
+  kasa_config: [null],
+  monteclora_config: [null],
+  velora_config: [null],
+};
+
+const schema = z.looseObject(understood);
+
+/** A LoRA adapter's configuration; names as in PEFT's LoraConfig. */
+export type PeftConfig = {
+  [K in keyof typeof understood]: z.infer<(typeof understood)[K]>;
+};
+
+/**
+ * Checks adapter_config.json.
+ *
+ * @throws UserError naming the first field that is wrong, or that asks for something unsupported
+ */
+export function parsePeftConfig(json: unknown, where: string): PeftConfig {
+  const result = schema.safeParse(json);
+  if (!result.success) {
+    const [issue] = result.error.issues;
+    throw new UserError(
+      `${where}: ${issue.path.join('.') || 'adapter_config'}: ${issue.message}; expected a PEFT LoRA configuration`,
+    );
+  }
+  for (const [key, neutral] of Object.entries(NEUTRAL)) {
+    const value = result.data[key] ?? null;
+    if (value !== null && !neutral.includes(value))
+      throw new UserError(
+        `${where}: ${key} = ${JSON.stringify(value)} is not supported; only plain and rank-stabilised LoRA are`,
+      );
+  }
+  return result.data as PeftConfig;
+}
+
+/** adapter_config.json as PEFT 0.21 writes it, with every field it would have. */
+export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
+  return {
+    alora_invocation_tokens: null,
+    alpha_pattern: config.alpha_pattern,
+    arrow_config: null,
+    auto_mapping: null,
+    base_model_name_or_path: config.base_model_name_or_path ?? null,
+    bias: 'none',
+    corda_config: null,
+    ensure_weight_tying: false,
+    eva_config: null,
+    exclude_modules: config.exclude_modules ?? null,
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    layer_replication: null,
+    layers_pattern: config.layers_pattern ?? null,
+    layers_to_transform: config.layers_to_transform ?? null,
+    loftq_config: {},
+    lora_alpha: config.lora_alpha,
+    lora_bias: false,
+    lora_dropout: config.lora_dropout,
+    megatron_config: null,
+    megatron_core: 'megatron.core',
+    modules_to_save: config.modules_to_save ?? null,
+    peft_type: 'LORA',
+    peft_version: '0.21.0',
+    qalora_group_size: 16,
+    r: config.r,
+    rank_pattern: config.rank_pattern,
+    revision: null,
+    target_modules: config.target_modules,
+    target_parameters: null,
+    task_type: 'CAUSAL_LM',
+    trainable_token_indices: null,
+    use_dora: false,
+    use_qalora: false,
+    use_rslora: config.use_rslora,
+  };
+}
+
+/** One linear layer that a configuration adapts. */
+export interface Target {
+  module: string;
+  r: number;
+  lora_alpha: number;
+  /** alpha/r, or alpha/√r with use_rslora. */
+  scaling: number;
+}
+
+/**
+ * Which of a model's linear layers an adapter configuration picks, with rank and scaling of each, by PEFT's rules:
+ * a list matches whole names or their ends, a string is a regular expression for the whole name, and keys of the
+ * patterns are regular expressions for the end of a name.
+ *
+ * @throws UserError when a target matches nothing
+ */
+export function resolveTargets(config: PeftConfig, modules: readonly string[]): Target[] {
+  const { target_modules: targets, exclude_modules: excluded } = config;
+  // PEFT's "all-linear" leaves the output layer out.
+  const candidates =
+    targets === 'all-linear'
+      ? modules.filter((name) => name !== 'lm_head')
+      : modules.filter((name) => matches(name, targets));
+  if (Array.isArray(targets))
+    for (const target of targets)
+      if (!candidates.some((name) => matches(name, [target]))) throw nothing(target, modules);
+  const chosen = candidates.filter((name) => !(excluded && matches(name, excluded)) && inLayers(name, config));
+  if (chosen.length === 0) throw nothing(String(targets), modules);
+  return chosen.map((module) => {
+    const r = byPattern(config.rank_pattern, module) ?? config.r;
+    const alpha = byPattern(config.alpha_pattern, module) ?? config.lora_alpha;
+    if (!Number.isInteger(r) || r < 1)
+      throw complain({
+        where: `adapter: rank of ${module}`,
+        got: String(r),
+        expected: 'a whole number from 1',
+        remedy: 'change r or rank_pattern',
+      });
+    return { module, r, lora_alpha: alpha, scaling: alpha / (config.use_rslora ? Math.sqrt(r) : r) };
+  });
+}
+
+function nothing(target: string, modules: readonly string[]): UserError {
+  const known = [...new Set(modules.map((name) => name.split('.').at(-1)))];
+  return complain({
+    where: 'adapter: target_modules',
+    got: `${target}, which matches no linear layer`,
+    expected: `some of ${known.join(', ')}`,
+    remedy: 'correct the name',
+  });
+}
+
+function matches(name: string, targets: readonly string[] | string): boolean {
+  if (typeof targets === 'string') return regex(`^(?:${targets})$`).test(name);
+  return targets.some((target) => name === target || name.endsWith(`.${target}`));
+}
+
+function inLayers(name: string, { layers_to_transform: layers, layers_pattern: pattern }: PeftConfig): boolean {
+  if (layers === null || layers === undefined) return true;
+  const parents = pattern
+    ? [pattern]
+        .flat()
+        .map((p) => `(?:${p})`)
+        .join('|')
+    : '[^.]*';
+  const index = regex(`\\.(?:${parents})\\.(\\d+)\\.`).exec(name)?.[1];
+  return index !== undefined && [layers].flat().includes(Number(index));
+}
+
+function byPattern(patterns: Readonly<Record<string, number>>, name: string): number | undefined {
+  const key = Object.keys(patterns).find((text) => name === text || regex(`^(?:.*\\.)?(?:${text})$`).test(name));
+  return key === undefined ? undefined : patterns[key];
+}
+
+function regex(source: string): RegExp {
+  try {
+    return new RegExp(source);
+  } catch {
+    throw complain({
+      where: 'adapter',
+      got: `the pattern ${source}`,
+      expected: 'a regular expression',
+      remedy: 'correct it in the configuration',
+    });
+  }
+}

@@ -1,0 +1,35 @@
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** What a linear layer asks of its adapter. */
+export interface AdapterCall {
+  /** Input [..., in] in the compute dtype. */
+  x: Tensor;
+  /** Frozen weight [out, in]; dense or quantised. */
+  weight: Tensor;
+  /** Added to the result, [..., out]. */
+  residual?: Tensor;
+  /** Dtype of the result. */
+  dtype: 'f32' | 'f16';
+  /** Seed of this call, for dropout. */
+  seed: number;
+}
+
+/** A trainable tensor and its name below the module, for example `lora_A.weight`. */
+export interface AdapterParameter {
+  name: string;
+  tensor: Tensor;
+}
+
+/**
+ * The seam that LoRA variants plug into: an adapter takes over the product of one linear layer.
+ *
+ * It sees the frozen weight, so that variants which renormalise the whole product (DoRA) fit as well as those that
+ * add to it.
+ */
+export interface Adapter {
+  /** residual + (adapted weight) · x, recorded on the current tape. */
+  forward(call: AdapterCall): Tensor;
+  /** The adapted weight [out, in] in f32, from the frozen one in f32. */
+  merge(weight: Tensor): Tensor;
+  parameters(): AdapterParameter[];
+}

@@ -1,0 +1,108 @@
+import { complain } from '../errors.ts';
+import { type PeftConfig, resolveTargets } from '../formats/peft-config.ts';
+import type { Linear } from '../models/linear.ts';
+import type { Llama } from '../models/llama.ts';
+import { castTo } from '../tensor/copy.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import { initialMatrices, Lora, type LoraMatrices } from './lora.ts';
+
+/** A trained tensor with the name that PEFT saves it under. */
+export interface Trainable {
+  name: string;
+  tensor: Tensor;
+}
+
+/** Where the start values come from: a saved adapter's tensors by PEFT key, or random numbers in [0, 1). */
+export type AdapterStart = { saved: ReadonlyMap<string, Float32Array> } | { uniform: () => number };
+
+const PREFIX = 'base_model.model.';
+
+/**
+ * Puts the adapters that a PEFT configuration describes onto a model whose weights are frozen.
+ *
+ * @returns everything that training changes
+ * @throws UserError for targets that match nothing, and for saved tensors that are missing or too many
+ */
+export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterStart): Trainable[] {
+  const linears = model.linears();
+  const trainables: Trainable[] = [];
+  for (const { module, r, scaling } of resolveTargets(config, [...linears.keys()])) {
+    if (module === 'lm_head')
+      throw complain({
+        where: 'adapter: target_modules',
+        got: 'lm_head',
+        expected: 'linear layers of the blocks',
+        remedy: 'train the head as a whole with modules_to_save: ["lm_head"]',
+      });
+    const linear = linears.get(module) as Linear;
+    const matrices =
+      'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(linear.weight.shape, r, start.uniform);
+    linear.adapter = new Lora(
+      model.device,
+      linear.weight.shape,
+      { r, scaling, dropout: config.lora_dropout },
+      matrices,
+    );
+    for (const { name, tensor } of linear.adapter.parameters())
+      trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
+  }
+  for (const module of config.modules_to_save ?? []) trainables.push(saveModule(model, module, start));
+  if ('saved' in start) checkAllUsed(start.saved, trainables);
+  return trainables;
+}
+
+/** Replaces the head by an f32 copy that is trained as a whole. */
+function saveModule(model: Llama, module: string, start: AdapterStart): Trainable {
+  if (module !== 'lm_head')
+    throw complain({
+      where: 'adapter: modules_to_save',
+      got: module,
+      expected: 'lm_head',
+      remedy: 'leave other modules out, or adapt them with LoRA',
+    });
+  const { device, head } = model;
+  const name = `${PREFIX}${module}.weight`;
+  const { shape } = head.weight;
+  const own =
+    'saved' in start
+      ? Tensor.from(device, savedTensor(start.saved, name), shape)
+      : device.scope(() => {
+          const copy = Tensor.empty(device, shape);
+          device.copy(castTo(head.weight, 'f32'), copy);
+          return copy;
+        });
+  head.weight = device.persist(own);
+  head.weight.requires_grad = true;
+  return { name, tensor: head.weight };
+}
+
+function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
+  const values = saved.get(name);
+  if (!values)
+    throw complain({
+      where: 'adapter',
+      got: `no tensor ${name}`,
+      expected: 'one for every target that adapter_config.json names',
+      remedy: 'check that the adapter file belongs to its configuration and base model',
+    });
+  return values;
+}
+
+function savedMatrices(saved: ReadonlyMap<string, Float32Array>, module: string): LoraMatrices {
+  return {
+    A: savedTensor(saved, `${PREFIX}${module}.lora_A.weight`),
+    B: savedTensor(saved, `${PREFIX}${module}.lora_B.weight`),
+  };
+}
+
+function checkAllUsed(saved: ReadonlyMap<string, Float32Array>, trainables: readonly Trainable[]): void {
+  const used = new Set(trainables.map(({ name }) => name));
+  const extra = [...saved.keys()].filter((name) => !used.has(name));
+  if (extra.length > 0)
+    throw complain({
+      where: 'adapter',
+      got: `${extra.length} tensors without a place, the first ${extra[0]}`,
+      expected: 'tensors of the targets that adapter_config.json names',
+      remedy: 'check that the adapter file belongs to its configuration and base model',
+    });
+}

@@ -1,0 +1,94 @@
+import { cast } from '../autograd/ops/cast.ts';
+import { dropout } from '../autograd/ops/dropout.ts';
+import { linear } from '../autograd/ops/linear.ts';
+import { complain } from '../errors.ts';
+import type { Device } from '../tensor/device.ts';
+import { gemm } from '../tensor/gemm/gemm.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import type { Adapter, AdapterCall, AdapterParameter } from './adapter.ts';
+
+/** Low-rank matrices on the host, f32 row-major. */
+export interface LoraMatrices {
+  /** [r, in] */
+  A: Float32Array;
+  /** [out, r] */
+  B: Float32Array;
+}
+
+export interface LoraOptions {
+  r: number;
+  /** Factor of B·A: alpha/r, or alpha/√r for rank-stabilised LoRA. */
+  scaling: number;
+  /** Probability that an input element is dropped before A. */
+  dropout: number;
+}
+
+/**
+ * LoRA: W + scaling · B · A (Hu et al. 2021, arXiv:2106.09685); with scaling alpha/√r it is rank-stabilised LoRA
+ * (Kalajdzievski 2023, arXiv:2312.03732).
+ *
+ * A and B are f32 masters; each call casts them to the dtype of its input.
+ */
+export class Lora implements Adapter {
+  readonly A: Tensor;
+  readonly B: Tensor;
+  readonly options: LoraOptions;
+
+  /**
+   * @param shape [out, in] of the adapted weight
+   * @throws UserError when the matrices do not fit shape and rank
+   */
+  constructor(device: Device, shape: readonly number[], options: LoraOptions, matrices: LoraMatrices) {
+    const [out, width] = shape;
+    const { r } = options;
+    if (matrices.A.length !== r * width || matrices.B.length !== out * r)
+      throw complain({
+        where: 'LoRA',
+        got: `A with ${matrices.A.length} and B with ${matrices.B.length} elements`,
+        expected: `A [${r}, ${width}] and B [${out}, ${r}]`,
+        remedy: 'load the adapter onto the model it was trained for',
+      });
+    this.options = options;
+    this.A = leaf(device, matrices.A, [r, width]);
+    this.B = leaf(device, matrices.B, [out, r]);
+  }
+
+  forward({ x, weight, residual, dtype, seed }: AdapterCall): Tensor {
+    const compute = x.dtype as 'f32' | 'f16';
+    const base = linear(x, weight, { residual, dtype });
+    const input = this.options.dropout > 0 ? dropout(x, { p: this.options.dropout, seed }) : x;
+    const low = linear(input, cast(this.A, compute));
+    return linear(low, cast(this.B, compute), { residual: base, scale: this.options.scaling, dtype });
+  }
+
+  merge(weight: Tensor): Tensor {
+    return gemm({ a: this.B, b: this.A, alpha: this.options.scaling, addend: weight, dtype: 'f32' });
+  }
+
+  parameters(): AdapterParameter[] {
+    return [
+      { name: 'lora_A.weight', tensor: this.A },
+      { name: 'lora_B.weight', tensor: this.B },
+    ];
+  }
+}
+
+function leaf(device: Device, values: Float32Array, shape: number[]): Tensor {
+  const tensor = device.persist(Tensor.from(device, values, shape));
+  tensor.requires_grad = true;
+  return tensor;
+}
+
+/**
+ * PEFT's default start: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that training begins at the base model.
+ *
+ * @param uniform numbers in [0, 1)
+ */
+export function initialMatrices(shape: readonly number[], r: number, uniform: () => number): LoraMatrices {
+  const [out, width] = shape;
+  const bound = 1 / Math.sqrt(width);
+  return {
+    A: Float32Array.from({ length: r * width }, () => (2 * uniform() - 1) * bound),
+    B: new Float32Array(out * r),
+  };
+}

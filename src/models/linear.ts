@@ -1,0 +1,35 @@
+import { linear } from '../autograd/ops/linear.ts';
+import type { Adapter } from '../lora/adapter.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** One linear layer without bias: a weight [out, in], frozen or trained, and perhaps an adapter. */
+export class Linear {
+  /** Name in the checkpoint without `.weight`, for example `model.layers.0.self_attn.q_proj`. */
+  readonly name: string;
+  weight: Tensor;
+  adapter: Adapter | null = null;
+
+  constructor(name: string, weight: Tensor) {
+    this.name = name;
+    this.weight = weight;
+  }
+
+  /**
+   * residual + weight · x.
+   *
+   * @param x [N, in]
+   * @returns [N, out] in `dtype`, that of x if left out
+   */
+  forward(x: Tensor, options: { residual?: Tensor; dtype?: 'f32' | 'f16'; seed?: number } = {}): Tensor {
+    const { residual, dtype = x.dtype as 'f32' | 'f16', seed = 0 } = options;
+    if (!this.adapter) return linear(x, this.weight, { residual, dtype });
+    return this.adapter.forward({ x, weight: this.weight, residual, dtype, seed: seed ^ hash(this.name) });
+  }
+}
+
+/** FNV-1a: gives each module its own stream of dropout masks. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  return h >>> 0;
+}

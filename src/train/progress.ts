@@ -1,0 +1,52 @@
+import type { StepReport } from './trainer.ts';
+
+/** 75 → "1:15", 3700 → "1:01:40". */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  const two = (n: number) => String(n).padStart(2, '0');
+  return h > 0 ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+/** 1536 → "1.5 kB" in powers of 1000, as memory of GPUs is quoted. */
+export function bytes(count: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = count;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** The line that a training run prints for each step; ETA from the steps of this run so far, the first left out. */
+export class Progress {
+  readonly #total: number;
+  #steps = 0;
+  #seconds = 0;
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  line(report: StepReport): string {
+    const { step, loss, lr, grad_norm, tokens, seconds, skipped, peakBytes } = report;
+    if (step > 1) {
+      // The first step builds the kernels.
+      this.#steps++;
+      this.#seconds += seconds;
+    }
+    const eta = this.#steps > 0 ? clock(((this.#total - step) * this.#seconds) / this.#steps) : '?';
+    return [
+      `step ${String(step).padStart(String(this.#total).length)}/${this.#total}`,
+      `loss ${loss.toFixed(4)}`,
+      `lr ${lr.toExponential(2)}`,
+      `grad_norm ${grad_norm.toFixed(3)}`,
+      `${(tokens / seconds).toFixed(0)} tok/s`,
+      `ETA ${eta}`,
+      `mem ${bytes(peakBytes)}`,
+      ...(skipped ? ['SKIPPED: a gradient was not finite'] : []),
+    ].join('  ');
+  }
+}
