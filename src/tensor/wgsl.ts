@@ -70,15 +70,23 @@ export interface Interface {
   paramsBytes: number;
 }
 
-/** Reads the declarations of storage bindings and of `struct Params` from WGSL text. */
-export function interfaceOf(wgsl: string): Interface {
+/**
+ * Reads the declarations of storage bindings and of `struct Params` from WGSL text.
+ *
+ * @param label names the kernel in errors
+ * @throws UserError for a field of Params of a type that the host cannot fill
+ */
+export function interfaceOf(text: string, label = 'kernel'): Interface {
+  const wgsl = text.replaceAll(/\/\/.*$/gm, '');
   const bindings = new Map<string, { binding: number; writable: boolean }>();
   for (const match of wgsl.matchAll(/@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>\s*(\w+)/g))
     bindings.set(match[3], { binding: Number(match[1]), writable: match[2] === 'read_write' });
   const params: ParamField[] = [];
   let offset = 0;
   const body = /struct Params \{([^}]*)\}/.exec(wgsl)?.[1] ?? '';
-  for (const [, name, type] of body.matchAll(/(\w+)\s*:\s*(u32|i32|f32|vec4u)\b/g)) {
+  for (const [, name, type] of body.matchAll(/(\w+)\s*:\s*(\w+)/g)) {
+    if (!['u32', 'i32', 'f32', 'vec4u'].includes(type))
+      throw new UserError(`${label}: param ${name} has type ${type}; use u32, i32, f32 or vec4u`);
     if (type === 'vec4u') offset = Math.ceil(offset / 16) * 16;
     params.push({ name, type: type as ParamField['type'], offset });
     offset += type === 'vec4u' ? 16 : 4;

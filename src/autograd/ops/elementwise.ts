@@ -99,7 +99,9 @@ function binaryOperation(name: BinaryName): Operation {
   const rule: Binary = BINARY[name];
   return operation({
     name,
-    cheap: true,
+    // Sums keep nothing for their backward pass. Were they recomputed, a chain of residual sums would hold both operands
+    // of every link and come back to life as a whole at the first backward step that needs one of them.
+    cheap: rule.keeps.length > 0,
     check(inputs) {
       checkDtypes(name, inputs, ['f32', 'f16']);
       const shape = broadcastShapes(name, inputs[0].shape, inputs[1].shape);
