@@ -4,6 +4,30 @@ import type { DType } from './dtype.ts';
 import { flatParts } from './parts.ts';
 import { broadcastShapes, sameShape } from './shape.ts';
 import { Tensor } from './tensor.ts';
+import { combinations, type KernelVariant } from './variants.ts';
+
+/** Expressions that launchers of src/tensor use; those of operations are listed with the operations. */
+export const variants: KernelVariant[] = [
+  ...expressionVariants('unary', 'a * alpha'),
+  ...expressionVariants('dense', 'a + b'),
+  ...expressionVariants('binary', 'a + b'),
+  ...combinations({ X: ['f32', 'f16'] }).map((defines) => ({
+    kernel: 'accumulate.wgsl',
+    defines,
+    bindings: ['x', 'y'],
+  })),
+];
+
+/** The variants of an expression in every dtype. */
+export function expressionVariants(entry: 'unary' | 'dense' | 'binary', expression: string): KernelVariant[] {
+  const floats = ['f32', 'f16'];
+  return combinations({ A: floats, B: entry === 'unary' ? ['f32'] : floats, Y: floats }).map((defines) => ({
+    kernel: 'elementwise.wgsl',
+    entry,
+    defines: { ...defines, EXPR: expression },
+    bindings: entry === 'unary' ? ['a', 'y'] : ['a', 'b', 'y'],
+  }));
+}
 
 /**
  * Launches a unary expression over WGSL variables `a` and `alpha`, computed in f32.
@@ -60,22 +84,55 @@ export function mapBinary(
       expected: 'at most four dimensions when broadcasting',
       remedy: 'merge dimensions with view()',
     });
-  const [x, z] = [contiguous(a), contiguous(b)];
-  a.device.run({
-    kernel: 'elementwise.wgsl',
-    entry: 'binary',
-    defines,
-    bindings: { a: x, b: z, y },
-    params: {
-      shape: four(shape, 1),
-      a_strides: four(x.expand(shape).strides, 0),
-      b_strides: four(z.expand(shape).strides, 0),
-      count: y.size,
-      alpha,
-    },
-    workgroups: Math.ceil(y.size / 128),
-  });
+  broadcast(contiguous(a), contiguous(b), y, (x, z, out) =>
+    a.device.run({
+      kernel: 'elementwise.wgsl',
+      entry: 'binary',
+      defines,
+      bindings: { a: x, b: z, y: out },
+      params: {
+        shape: four(out.shape, 1),
+        a_strides: four(x.expand(out.shape).strides, 0),
+        b_strides: four(z.expand(out.shape).strides, 0),
+        count: out.size,
+        alpha,
+      },
+      workgroups: Math.ceil(out.size / 128),
+    }),
+  );
   return y;
+}
+
+/** Calls `launch` with operands and result, or with ranges of their first dimensions where one binding is too small. */
+function broadcast(a: Tensor, b: Tensor, y: Tensor, launch: (a: Tensor, b: Tensor, y: Tensor) => void): void {
+  const { maxBindingBytes, bindingAlignment } = y.device.capabilities;
+  const most = maxBindingBytes - 16;
+  if (Math.max(a.bytes, b.bytes, y.bytes) <= most) {
+    launch(contiguous(a), contiguous(b), y);
+    return;
+  }
+  if (a.size === 1 || b.size === 1) {
+    const flat = (x: Tensor) => x.view([x.size]);
+    const parts = flatParts([y, ...[a, b].filter((x) => x.size > 1)]);
+    for (const [out, x] of parts) launch(a.size === 1 ? flat(a) : x, b.size === 1 ? flat(b) : x, out);
+    return;
+  }
+  const [rows, ...rest] = y.shape;
+  const padded = (x: Tensor) => x.view([...new Array<number>(y.shape.length - x.shape.length).fill(1), ...x.shape]);
+  const [x, z] = [padded(a), padded(b)];
+  if (rows === 1) {
+    broadcast(x.view(x.shape.slice(1)), z.view(z.shape.slice(1)), y.view(rest), launch);
+    return;
+  }
+  // Rows in multiples of the unit start at aligned bytes whatever their width.
+  const unit = bindingAlignment;
+  const rowBytes = Math.max(...[x, z, y].map((t) => (t.shape[0] === 1 ? 0 : t.bytes / rows)));
+  const fit = Math.floor(most / rowBytes);
+  const step = fit >= unit ? Math.floor(fit / unit) * unit : 1;
+  for (let at = 0; at < rows; at += step) {
+    const cut = (t: Tensor) => (t.shape[0] === 1 ? t : t.slice(0, at, Math.min(at + step, rows)));
+    broadcast(cut(x), cut(z), cut(y), launch);
+  }
 }
 
 /** target += x, in place: for gradients that collect over micro-batches. Shapes must be equal. */

@@ -1,6 +1,7 @@
-import { mapBinary, mapUnary } from '../../tensor/elementwise.ts';
+import { expressionVariants, mapBinary, mapUnary } from '../../tensor/elementwise.ts';
 import { broadcastShapes } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { KernelVariant } from '../../tensor/variants.ts';
 import { checkDtypes, checkRank } from '../checks.ts';
 import { type Operation, operation } from '../operation.ts';
 import { broadcastIndex, type Reference, referenceOf } from '../reference.ts';
@@ -122,6 +123,18 @@ function binaryOperation(name: BinaryName): Operation {
 export const binaryOperations = Object.fromEntries(
   Object.keys(BINARY).map((name) => [name, binaryOperation(name as BinaryName)]),
 ) as Record<BinaryName, Operation>;
+
+export const variants: KernelVariant[] = [
+  ...Object.values<Unary>(UNARY).flatMap(({ wgsl, gradient }) => [
+    ...expressionVariants('unary', wgsl),
+    ...expressionVariants('dense', gradient),
+  ]),
+  ...expressionVariants('unary', '-a'),
+  ...[...Object.values<Binary>(BINARY).map(({ wgsl }) => wgsl), '-a / (b * b)'].flatMap((expression) => [
+    ...expressionVariants('dense', expression),
+    ...expressionVariants('binary', expression),
+  ]),
+];
 
 /** a + b with broadcasting; f32 if the dtypes differ. */
 export const add = (a: Tensor, b: Tensor): Tensor => apply(binaryOperations.add, [a, b], undefined);
