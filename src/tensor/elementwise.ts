@@ -1,8 +1,8 @@
 import { complain } from '../errors.ts';
-import { contiguous, four } from './copy.ts';
-import type { DType } from './dtype.ts';
+import { castTo, contiguous, four } from './copy.ts';
+import { BYTES, type DType } from './dtype.ts';
 import { flatParts } from './parts.ts';
-import { broadcastShapes, sameShape } from './shape.ts';
+import { broadcastShapes, sameShape, sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
 import { combinations, type KernelVariant } from './variants.ts';
 
@@ -63,6 +63,10 @@ export function mapBinary(
   dtype: DType = a.dtype,
 ): Tensor {
   const shape = broadcastShapes(name, a.shape, b.shape);
+  // Ranges of rows can start in the middle of a word of f16: results that have to be cut are made in f32.
+  const cut = sizeOf(shape) * BYTES[dtype] > a.device.capabilities.maxBindingBytes - 16;
+  if (cut && BYTES[dtype] < 4 && !sameShape(a.shape, b.shape))
+    return castTo(mapBinary(name, expression, a, b, alpha, 'f32'), dtype);
   const y = Tensor.empty(a.device, shape, dtype);
   const defines = { A: a.dtype, B: b.dtype, Y: dtype, EXPR: expression };
   if (sameShape(a.shape, b.shape)) {
@@ -108,12 +112,16 @@ function broadcast(a: Tensor, b: Tensor, y: Tensor, launch: (a: Tensor, b: Tenso
   const { maxBindingBytes, bindingAlignment } = y.device.capabilities;
   const most = maxBindingBytes - 16;
   if (Math.max(a.bytes, b.bytes, y.bytes) <= most) {
-    launch(contiguous(a), contiguous(b), y);
+    y.device.scope(() => {
+      const out = y.bindable ? y : Tensor.empty(y.device, y.shape, y.dtype);
+      launch(contiguous(a), contiguous(b), out);
+      if (out !== y) y.device.copy(out, y);
+    });
     return;
   }
   if (a.size === 1 || b.size === 1) {
-    const flat = (x: Tensor) => x.view([x.size]);
-    const parts = flatParts([y, ...[a, b].filter((x) => x.size > 1)]);
+    const flat = (x: Tensor) => contiguous(x).view([x.size]);
+    const parts = flatParts([y, ...[a, b].filter((x) => x.size > 1).map(flat)]);
     for (const [out, x] of parts) launch(a.size === 1 ? flat(a) : x, b.size === 1 ? flat(b) : x, out);
     return;
   }
