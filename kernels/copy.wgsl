@@ -8,19 +8,22 @@ struct Params {
   shape: vec4u,
   strides: vec4u,
   offset: u32,
+  // Row-major number of the first element to copy.
+  first: u32,
   count: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
+fn source(i: u32) -> u32 {
+  return p.offset + strided_index(p.first + min(i, p.count - 1u), p.shape, p.strides);
+}
+
+// One thread for two elements; PAIR is vec2f, or vec2u where bits are moved as they are.
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let pair = flat_group(group, groups) * 64u + lane;
   let i = pair * 2u;
-  if (i >= p.count) {
-    return;
+  if (i < p.count) {
+    y_put(pair, {{PAIR}}(x_at(source(i)), x_at(source(i + 1u))), p.count);
   }
-  let next = min(i + 1u, p.count - 1u);
-  let first = x_at(p.offset + strided_index(i, p.shape, p.strides));
-  let second = x_at(p.offset + strided_index(next, p.shape, p.strides));
-  y_put(pair, vec2f(first, second), p.count);
 }

@@ -57,3 +57,14 @@ export function checkShape(
   }
   return sizes;
 }
+
+/** @throws UserError unless `dim` is a dimension of the shape */
+export function checkDimension(name: string, shape: Shape, dim: number): void {
+  if (!(dim in shape))
+    throw complain({
+      where: name,
+      got: `dimension ${dim} of shape [${shape}]`,
+      expected: shape.length ? `a number from 0 to ${shape.length - 1}` : 'a tensor with dimensions',
+      remedy: 'count dimensions from 0, outermost first',
+    });
+}

@@ -4,12 +4,12 @@ import { sumDimension } from '../tensor/reduce.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
-/** Sums a gradient over the dimensions along which its input was broadcast. */
+/** Sums a gradient over the dimensions along which its input was broadcast; sums are f32, whatever the gradient is. */
 export function unbroadcast(gradient: Tensor, shape: Shape): Tensor {
   let result = gradient;
   const extra = gradient.shape.length - shape.length;
   for (let d = 0; d < gradient.shape.length; d++)
-    if (gradient.shape[d] !== 1 && (d < extra || shape[d - extra] === 1)) result = sumDimension(result, d);
+    if (gradient.shape[d] !== 1 && (d < extra || shape[d - extra] === 1)) result = sumDimension(result, d, 1, 'f32');
   return extra > 0 ? result.view(result.shape.slice(extra)) : result;
 }
 

@@ -9,7 +9,7 @@ export interface Forward {
 
 /** What a backward pass gets. */
 export interface Backward<A> {
-  /** Gradient of the loss for the output: its shape and dtype. */
+  /** Gradient of the loss for the output: its shape and dtype, contiguous. */
   grad: Tensor;
   inputs: readonly Tensor[];
   /** Valid only if {@link Operation.keeps} asked for it. */

@@ -1,5 +1,5 @@
 import { complain } from '../errors.ts';
-import { castTo } from '../tensor/copy.ts';
+import { castTo, contiguous } from '../tensor/copy.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -23,9 +23,15 @@ interface Step {
 
 let recording: Tape | null = null;
 
-/** Runs `fn` with its operations recorded on `tape`. */
+/** Runs `fn` with its operations recorded on `tape`; if it throws, the tape lets go of everything and is used up. */
 export function withTape<T>(tape: Tape, fn: () => T): T {
-  return recordOn(tape, fn);
+  tape.assertOpen('withTape');
+  try {
+    return recordOn(tape, fn);
+  } catch (error) {
+    tape.release();
+    throw error;
+  }
 }
 
 /** Runs `fn` without recording. */
@@ -49,11 +55,17 @@ export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes
   const tape = recording;
   return inputs[0].device.scope(() => {
     const needs = inputs.map((x) => tape?.tracks(x) ?? false);
-    const { output, saved = [] } = noGrad(() => op.forward(inputs, attributes, needs));
+    const { output: made, saved = [] } = noGrad(() => op.forward(inputs, attributes, needs));
+    // The tape knows tensors by identity: an input handed through becomes a tensor of its own on the same storage.
+    const output = inputs.includes(made) ? alias(made) : made;
     if (needs.includes(true))
       tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, output, saved, held: [] });
     return output;
   });
+}
+
+function alias(x: Tensor): Tensor {
+  return new Tensor(x.device, x.storage, x.dtype, x.shape, x);
 }
 
 /**
@@ -73,9 +85,11 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
     keeps: () => ({ inputs: [0] }),
     backward: ({ grad, inputs: [input], needs }) => {
       const inner = new Tape('none', tape.sink);
-      const start = new Tensor(input.device, input.storage, input.dtype, input.shape, input);
+      const start = alias(input);
       if (needs[0]) inner.watch(start);
-      const output = recordOn(inner, () => input.device.scope(() => fn(start)));
+      const output = withTape(inner, () => input.device.scope(() => fn(start)));
+      if (output === start) return [grad];
+      if (!inner.tracks(output)) return [null];
       inner.backward(output, grad);
       return [needs[0] ? inner.takeGradient(start) : null];
     },
@@ -85,7 +99,8 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   };
   // Its leaves are inside it and not among its inputs: it is recorded whether x is tracked or not.
   return x.device.scope(() => {
-    const { output } = noGrad(() => segment.forward([x], undefined, []));
+    const { output: made } = noGrad(() => segment.forward([x], undefined, []));
+    const output = made === x ? alias(made) : made;
     const step = {
       op: segment as Operation<unknown>,
       inputs: [x],
@@ -109,11 +124,14 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
  */
 export class Tape {
   readonly checkpointing: Checkpointing;
-  /** Receives the gradients of leaves; by default they are added to `leaf.grad`. */
+  /** Receives the gradients of leaves, contiguous, f32 or the leaf's dtype; by default they are added to `leaf.grad`. */
   readonly sink: (leaf: Tensor, gradient: Tensor) => void;
   readonly #steps: Step[] = [];
   readonly #producers = new Map<Tensor, Step>();
   readonly #watched = new Map<Tensor, Tensor | null>();
+  /** Gradients of recorded outputs that wait for their step's turn; the tape owns them. */
+  readonly #gradients = new Map<Tensor, Tensor>();
+  #used = false;
 
   constructor(checkpointing: Checkpointing = 'none', sink: (leaf: Tensor, gradient: Tensor) => void = accumulate) {
     this.checkpointing = checkpointing;
@@ -138,15 +156,51 @@ export class Tape {
     return tensor.requires_grad || this.#producers.has(tensor) || this.#watched.has(tensor);
   }
 
+  /** @throws UserError when the tape has run backwards or was released */
+  assertOpen(where: string): void {
+    if (this.#used)
+      throw complain({
+        where,
+        got: 'a tape that is used up',
+        expected: 'a tape whose backward pass has not run',
+        remedy: 'record each forward pass on a new Tape',
+      });
+  }
+
+  /** Lets go of everything the tape holds, without a backward pass; it is used up afterwards. */
+  release(): void {
+    this.#end();
+    for (const gradient of this.#watched.values()) gradient?.storage.release();
+    this.#watched.clear();
+  }
+
+  #end(): void {
+    this.#used = true;
+    for (const step of this.#steps) this.#letGo(step);
+    for (const gradient of this.#gradients.values()) gradient.storage.release();
+    this.#steps.length = 0;
+    this.#gradients.clear();
+    this.#producers.clear();
+  }
+
+  #letGo(step: Step): void {
+    for (const storage of step.held) storage.release();
+    step.held.length = 0;
+  }
+
   /** Appends an operation that just ran. */
   record(step: Step): void {
+    this.assertOpen(step.op.name);
     const keeps = step.op.keeps(step.needs, step.attributes);
     this.#steps.push(step);
     this.#producers.set(step.output, step);
-    for (const index of keeps.inputs) this.#hold(step.inputs[index], step);
-    if (keeps.output) this.#hold(step.output, step);
-    // A recomputed step makes its saved tensors anew.
-    if (!this.#recomputes(step)) for (const tensor of step.saved) this.#retain(tensor, step);
+    const seen = new Set<Tensor>();
+    for (const index of keeps.inputs) this.#hold(step.inputs[index], step, seen);
+    if (keeps.output) this.#hold(step.output, step, seen);
+    // A recomputed step makes its saved tensors anew, from its inputs.
+    if (step.saved.length === 0) return;
+    if (this.#recomputes(step)) for (const input of step.inputs) this.#hold(input, step, seen);
+    else for (const tensor of step.saved) this.#retain(tensor, step);
   }
 
   #recomputes(step: Step): boolean {
@@ -154,9 +208,12 @@ export class Tape {
   }
 
   /** Keeps a tensor for `step`, or what it can be recomputed from. */
-  #hold(tensor: Tensor, step: Step): void {
+  #hold(tensor: Tensor, step: Step, seen: Set<Tensor>): void {
+    // Cheap operations that share inputs form diamonds: without `seen` a chain of them would be walked 2^n times.
+    if (seen.has(tensor)) return;
+    seen.add(tensor);
     const producer = this.#producers.get(tensor);
-    if (producer && this.#recomputes(producer)) for (const input of producer.inputs) this.#hold(input, step);
+    if (producer && this.#recomputes(producer)) for (const input of producer.inputs) this.#hold(input, step, seen);
     else this.#retain(tensor, step);
   }
 
@@ -188,8 +245,10 @@ export class Tape {
    * Runs the tape backwards from `loss`; each leaf's gradient goes to the sink. The tape is used up afterwards.
    *
    * @param seed gradient of the loss, ones if left out (only for a loss of one element)
+   * @throws UserError when the tape is used up, did not record `loss`, or the seed does not fit it
    */
   backward(loss: Tensor, seed?: Tensor): void {
+    this.assertOpen('Tape.backward');
     if (!this.#producers.has(loss))
       throw complain({
         where: 'Tape.backward',
@@ -204,20 +263,29 @@ export class Tape {
         expected: 'one element',
         remedy: 'reduce the loss or pass its gradient',
       });
-    noGrad(() =>
-      loss.device.scope(() => {
-        const gradients = new Map<Tensor, Tensor>([
-          [loss, seed ?? Tensor.from(loss.device, [1], loss.shape, loss.dtype)],
-        ]);
-        gradients.get(loss)?.storage.retain();
-        for (const step of this.#steps.reverse()) this.#unwind(step, gradients);
-        this.#steps.length = 0;
-      }),
-    );
+    if (seed && !sameShape(seed.shape, loss.shape))
+      throw complain({
+        where: 'Tape.backward',
+        got: `a seed of shape [${seed.shape}]`,
+        expected: `the loss's shape [${loss.shape}]`,
+        remedy: 'pass one gradient for each element of the loss',
+      });
+    try {
+      noGrad(() =>
+        loss.device.scope(() => {
+          this.#add(this.#gradients, loss, seed ?? Tensor.from(loss.device, [1], loss.shape, loss.dtype));
+          for (const step of this.#steps.toReversed()) this.#unwind(step);
+        }),
+      );
+      this.#end();
+    } catch (error) {
+      this.release();
+      throw error;
+    }
   }
 
-  #unwind(step: Step, gradients: Map<Tensor, Tensor>): void {
-    const grad = gradients.get(step.output);
+  #unwind(step: Step): void {
+    const grad = this.#gradients.get(step.output);
     if (grad) {
       grad.device.scope(() => {
         const keeps = step.op.keeps(step.needs, step.attributes);
@@ -226,32 +294,30 @@ export class Tape {
         if (step.saved.some((tensor) => tensor.storage.freed)) this.#rerun(step);
         const { inputs, output, saved, attributes, needs } = step;
         const results = step.op.backward({ grad, inputs, output, saved, attributes, needs });
-        for (const [i, result] of results.entries())
-          if (result && needs[i]) this.#deposit(step, inputs[i], result, gradients);
+        for (const [i, result] of results.entries()) if (result && needs[i]) this.#deposit(step, inputs[i], result);
       });
-      gradients.delete(step.output);
+      this.#gradients.delete(step.output);
       grad.storage.release();
     }
-    for (const storage of step.held) storage.release();
-    step.held.length = 0;
+    this.#letGo(step);
   }
 
-  #deposit(step: Step, input: Tensor, raw: Tensor, gradients: Map<Tensor, Tensor>): void {
-    const gradient = castTo(unbroadcast(raw, input.shape), input.dtype);
+  #deposit(step: Step, input: Tensor, raw: Tensor): void {
+    const gradient = unbroadcast(raw, input.shape);
     if (!sameShape(gradient.shape, input.shape))
       throw new Error(`${step.op.name}: its gradient has shape [${gradient.shape}] for an input [${input.shape}]`);
-    if (this.#producers.has(input)) {
-      const before = gradients.get(input);
-      const total = before ? sumOf(before, gradient) : gradient;
-      total.storage.retain();
-      before?.storage.release();
-      gradients.set(input, total);
-    } else if (this.#watched.has(input)) {
-      const before = this.#watched.get(input);
-      const total = before ? sumOf(before, gradient) : gradient;
-      total.storage.retain();
-      before?.storage.release();
-      this.#watched.set(input, total);
-    } else if (input.requires_grad) this.sink(input, gradient);
+    if (this.#producers.has(input)) this.#add(this.#gradients, input, gradient);
+    else if (this.#watched.has(input)) this.#add(this.#watched, input, gradient);
+    else if (input.requires_grad) this.sink(input, contiguous(gradient));
+  }
+
+  /** Adds a gradient for `tensor` to those collected so far; kernels can bind what is collected. */
+  #add(collected: Map<Tensor, Tensor | null>, tensor: Tensor, gradient: Tensor): void {
+    const before = collected.get(tensor);
+    const own = contiguous(castTo(gradient, tensor.dtype));
+    const total = before ? sumOf(before, own) : own;
+    total.storage.retain();
+    before?.storage.release();
+    collected.set(tensor, total);
   }
 }

@@ -1,6 +1,9 @@
 import { complain } from '../errors.ts';
 import { BYTES, type DType } from './dtype.ts';
+import type { KernelChoice } from './pipelines.ts';
+import { sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
+import type { KernelVariant } from './variants.ts';
 
 /** Pads a list of sizes or strides to the four that kernels take, in front. */
 export function four(list: readonly number[], fill: number): number[] {
@@ -8,7 +11,7 @@ export function four(list: readonly number[], fill: number): number[] {
 }
 
 /** Merges neighbouring dimensions that are contiguous with each other, so that most views need few. */
-function collapse(tensor: Tensor): { shape: number[]; strides: number[] } {
+function collapse(tensor: Tensor): View {
   const shape: number[] = [];
   const strides: number[] = [];
   for (let d = 0; d < tensor.shape.length; d++) {
@@ -26,92 +29,115 @@ function collapse(tensor: Tensor): { shape: number[]; strides: number[] } {
   return { shape, strides };
 }
 
+/** The kernel for a conversion: i32 and u32 move bit by bit (f32 could not hold them), everything else through f32. */
+function conversion(from: DType, to: DType): KernelChoice {
+  if (to === 'u8') return { kernel: 'copy_u8.wgsl', defines: { X: from } };
+  const whole = (dtype: DType) => dtype === 'i32' || dtype === 'u32';
+  if (whole(from) && whole(to)) return { kernel: 'copy.wgsl', defines: { X: 'bits', Y: 'bits', PAIR: 'vec2u' } };
+  return { kernel: 'copy.wgsl', defines: { X: from, Y: to, PAIR: 'vec2f' } };
+}
+
+const DTYPES: readonly DType[] = ['f32', 'f16', 'i32', 'u32', 'u8'];
+
+export const variants: KernelVariant[] = DTYPES.flatMap((from) =>
+  DTYPES.map((to) => ({ ...conversion(from, to), bindings: ['x', 'y'] })),
+);
+
 /**
- * A dense copy of a view in `dtype`.
+ * A dense copy of a view in `dtype`. Between i32 and u32 the bits stay; towards whole numbers fractions are cut
+ * and values out of range go to the nearest end.
  *
- * @throws UserError for views that need more than four strides, and for u8 targets
+ * @throws UserError for views that need more than four strides
  */
 export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
-  const y = Tensor.empty(x.device, x.shape, dtype);
-  if (x.size === 0) return y;
+  if (x.size === 0) return Tensor.empty(x.device, x.shape, dtype);
   if (x.contiguous && dtype === x.dtype && x.byteOffset % 4 === 0) {
+    const y = Tensor.empty(x.device, x.shape, dtype);
     x.device.copy(x, y);
     return y;
   }
-  const { shape, strides } = collapse(x);
-  if (shape.length > 4 || dtype === 'u8')
+  const view = collapse(x);
+  if (view.shape.length > 4)
     throw complain({
       where: 'copy',
-      got: `${x.dtype} [${x.shape}] with strides [${x.strides}] to ${dtype}`,
-      expected: 'at most four separate strides and a target other than u8',
+      got: `${x.dtype} [${x.shape}] with strides [${x.strides}]`,
+      expected: 'at most four separate strides',
       remedy: 'copy in two steps',
     });
-  for (const part of bindableParts(x, y)) {
-    const base = part.from.storage;
-    const whole = new Tensor(x.device, base, x.dtype, [part.elements], { offset: part.start });
-    x.device.run({
-      kernel: 'copy.wgsl',
-      defines: { X: x.dtype, Y: dtype },
-      bindings: { x: whole, y: part.to },
-      params: {
-        shape: four(part.shape ?? shape, 1),
-        strides: four(part.strides ?? strides, 0),
-        offset: part.from.offset - part.start,
-        count: part.to.size,
-      },
-      workgroups: Math.ceil(part.to.size / 128),
+  const { maxBindingBytes, bindingAlignment } = x.device.capabilities;
+  const reach = (spanOf(view, 0, x.size)[1] + 1) * BYTES[x.dtype] + bindingAlignment;
+  // Elements that share a word of the result could lie too far apart for one binding.
+  if (!x.contiguous && BYTES[dtype] < 4 && Math.max(reach, x.size * BYTES[dtype]) > maxBindingBytes - 16)
+    return copyOf(copyOf(x, 'f32'), dtype);
+  const y = Tensor.empty(x.device, x.shape, dtype);
+  for (const { start, elements, first, to } of bindableParts(x, view, y))
+    x.device.scope(() => {
+      const out = to.bindable ? to : Tensor.empty(x.device, to.shape, dtype);
+      x.device.run({
+        ...conversion(x.dtype, dtype),
+        bindings: { x: new Tensor(x.device, x.storage, x.dtype, [elements], { offset: start }), y: out },
+        params: {
+          shape: four(view.shape, 1),
+          strides: four(view.strides, 0),
+          // Below zero when the bound range starts behind the view's first element: u32 arithmetic wraps, as wanted.
+          offset: x.offset - start,
+          first,
+          count: to.size,
+        },
+        workgroups: Math.ceil(to.size / (dtype === 'u8' ? 256 : 128)),
+      });
+      if (out !== to) x.device.copy(out, to);
     });
-  }
   return y;
 }
 
-interface Part {
-  from: Tensor;
-  to: Tensor;
-  /** First element of the bound range, and how many elements it has. */
-  start: number;
-  elements: number;
-  shape?: number[];
-  strides?: number[];
+interface View {
+  shape: readonly number[];
+  strides: readonly number[];
 }
 
-/** Cuts a copy into pieces whose source and target each fit one binding. */
-function* bindableParts(x: Tensor, y: Tensor): Generator<Part> {
+/** Smallest and largest position, relative to the view's first element, among row-major elements from … end − 1. */
+function spanOf({ shape, strides }: View, from: number, end: number): [number, number] {
+  if (shape.length === 0) return [0, 0];
+  const rest = { shape: shape.slice(1), strides: strides.slice(1) };
+  const inner = sizeOf(rest.shape);
+  const row = Math.floor(from / inner);
+  const last = Math.floor((end - 1) / inner);
+  if (row < last)
+    return [row * strides[0], rest.shape.reduce((sum, n, d) => sum + (n - 1) * rest.strides[d], last * strides[0])];
+  const [low, high] = spanOf(rest, from - row * inner, end - row * inner);
+  return [row * strides[0] + low, row * strides[0] + high];
+}
+
+interface Part {
+  /** First element of the range of x's storage to bind, and how many elements it has. */
+  start: number;
+  elements: number;
+  /** Row-major number of the first element to copy, and where it and its followers go. */
+  first: number;
+  to: Tensor;
+}
+
+/** Cuts a copy into ranges of elements whose source and target each fit one binding. */
+function* bindableParts(x: Tensor, view: View, y: Tensor): Generator<Part> {
   const { maxBindingBytes, bindingAlignment } = x.device.capabilities;
-  const reach = x.shape.reduce((sum, n, d) => sum + (n - 1) * x.strides[d], 1);
+  const most = maxBindingBytes - 16;
   const aligned = bindingAlignment / BYTES[x.dtype];
-  const start = Math.floor(x.offset / aligned) * aligned;
-  const fits = (x.offset - start + reach) * BYTES[x.dtype] <= maxBindingBytes - 16 && y.bytes <= maxBindingBytes - 16;
-  if (fits) {
-    yield { from: x, to: y, start, elements: x.offset - start + reach };
-    return;
+  const unit = bindingAlignment * 4; // Elements of which any multiple starts at an aligned byte of y.
+  const flat = y.view([y.size]);
+  let count = y.size;
+  for (let first = 0; first < y.size; ) {
+    // From an unaligned element on only to the next aligned one.
+    const end = Math.min(first + count, first % unit === 0 ? y.size : Math.ceil(first / unit) * unit, y.size);
+    const [low, high] = spanOf(view, first, end);
+    const start = Math.floor((x.offset + low) / aligned) * aligned;
+    const elements = x.offset + high + 1 - start;
+    if (elements * BYTES[x.dtype] <= most && (end - first) * BYTES[y.dtype] <= most) {
+      yield { start, elements, first, to: flat.slice(0, first, end) };
+      first = end;
+      count = Math.max(count, unit);
+    } else count = count > unit ? Math.ceil(count / 2 / unit) * unit : count >> 1;
   }
-  // Contiguous pieces of whole alignment units; views too large for one binding are cut along their first dimension.
-  if (x.contiguous) {
-    const unit = bindingAlignment * 2;
-    const step = Math.floor((maxBindingBytes - 2 * bindingAlignment) / 4 / unit) * unit;
-    const [flatX, flatY] = [x.view([x.size]), y.view([y.size])];
-    for (let at = 0; at < x.size; at += step) {
-      const end = Math.min(at + step, x.size);
-      const from = flatX.slice(0, at, end);
-      const begin = Math.floor(from.offset / aligned) * aligned;
-      yield {
-        from,
-        to: flatY.slice(0, at, end),
-        start: begin,
-        elements: from.offset - begin + end - at,
-        shape: [end - at],
-        strides: [1],
-      };
-    }
-    return;
-  }
-  throw complain({
-    where: 'copy',
-    got: `a strided view over ${reach * BYTES[x.dtype]} bytes`,
-    expected: `at most ${maxBindingBytes} bytes in one binding`,
-    remedy: 'slice the view first',
-  });
 }
 
 /** The tensor itself when a kernel can bind it, a dense copy otherwise. */

@@ -1,6 +1,8 @@
 import { create, globals } from 'webgpu';
 import { complain, UserError } from '../errors.ts';
 import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+import { byteLength } from './dtype.ts';
+import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount } from './pool.ts';
 import { CommandQueue, type Param, type Range } from './queue.ts';
@@ -122,7 +124,7 @@ export class Device {
 
   /**
    * Runs `fn` and frees every tensor made in it, except those in what it returns (tensors, arrays, maps and plain
-   * objects of tensors) and those that a tape or {@link persist} holds.
+   * objects of tensors or {@link Indices}) and those that a tape or {@link persist} holds.
    */
   scope<T>(fn: () => T): T {
     const scope = this.scopes.open();
@@ -149,7 +151,7 @@ export class Device {
 
   /** Takes a tensor out of its scope: it lives until `dispose()`. */
   persist<T extends Tensor>(tensor: T): T {
-    this.scopes.disown(tensor.storage);
+    for (const storage of tensor.storages()) this.scopes.disown(storage);
     return tensor;
   }
 
@@ -175,6 +177,13 @@ export class Device {
 
   /** Writes host bytes into a tensor. */
   upload(tensor: Tensor, bytes: Uint8Array): void {
+    if (!tensor.contiguous || bytes.byteLength > byteLength(tensor.dtype, tensor.size))
+      throw complain({
+        where: 'device.upload',
+        got: `${bytes.byteLength} bytes for a tensor [${tensor.shape}] with strides [${tensor.strides}]`,
+        expected: `at most ${tensor.bytes} bytes and a contiguous tensor`,
+        remedy: 'upload to a whole tensor of matching size',
+      });
     const padded =
       bytes.byteLength % 4 === 0
         ? bytes
@@ -191,6 +200,13 @@ export class Device {
 
   /** Copies a contiguous tensor's bytes onto those of another. */
   copy(from: Tensor, to: Tensor): void {
+    if (!from.contiguous || !to.contiguous || from.bytes !== to.bytes)
+      throw complain({
+        where: 'device.copy',
+        got: `${from.dtype} [${from.shape}] with strides [${from.strides}] to ${to.dtype} [${to.shape}]`,
+        expected: 'contiguous tensors of as many bytes',
+        remedy: 'use copyOf() for views and other dtypes',
+      });
     const bytes = Math.ceil(from.bytes / 4) * 4;
     this.#queue.copy(from.storage.buffer, from.byteOffset, to.storage.buffer, to.byteOffset, bytes);
   }
@@ -286,7 +302,7 @@ export class Device {
 }
 
 function storagesIn(value: unknown, found = new Set<Storage>()): Set<Storage> {
-  if (value instanceof Tensor) {
+  if (value instanceof Tensor || value instanceof Indices) {
     for (const storage of value.storages()) found.add(storage);
   } else if (Array.isArray(value)) for (const item of value) storagesIn(item, found);
   else if (value instanceof Map) for (const item of value.values()) storagesIn(item, found);

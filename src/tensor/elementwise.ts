@@ -1,9 +1,33 @@
 import { complain } from '../errors.ts';
-import { contiguous, four } from './copy.ts';
-import type { DType } from './dtype.ts';
+import { castTo, contiguous, four } from './copy.ts';
+import { BYTES, type DType } from './dtype.ts';
 import { flatParts } from './parts.ts';
-import { broadcastShapes, sameShape } from './shape.ts';
+import { broadcastShapes, sameShape, sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
+import { combinations, type KernelVariant } from './variants.ts';
+
+/** Expressions that launchers of src/tensor use; those of operations are listed with the operations. */
+export const variants: KernelVariant[] = [
+  ...expressionVariants('unary', 'a * alpha'),
+  ...expressionVariants('dense', 'a + b'),
+  ...expressionVariants('binary', 'a + b'),
+  ...combinations({ X: ['f32', 'f16'] }).map((defines) => ({
+    kernel: 'accumulate.wgsl',
+    defines,
+    bindings: ['x', 'y'],
+  })),
+];
+
+/** The variants of an expression in every dtype. */
+export function expressionVariants(entry: 'unary' | 'dense' | 'binary', expression: string): KernelVariant[] {
+  const floats = ['f32', 'f16'];
+  return combinations({ A: floats, B: entry === 'unary' ? ['f32'] : floats, Y: floats }).map((defines) => ({
+    kernel: 'elementwise.wgsl',
+    entry,
+    defines: { ...defines, EXPR: expression },
+    bindings: entry === 'unary' ? ['a', 'y'] : ['a', 'b', 'y'],
+  }));
+}
 
 /**
  * Launches a unary expression over WGSL variables `a` and `alpha`, computed in f32.
@@ -39,6 +63,10 @@ export function mapBinary(
   dtype: DType = a.dtype,
 ): Tensor {
   const shape = broadcastShapes(name, a.shape, b.shape);
+  // Ranges of rows can start in the middle of a word of f16: results that have to be cut are made in f32.
+  const cut = sizeOf(shape) * BYTES[dtype] > a.device.capabilities.maxBindingBytes - 16;
+  if (cut && BYTES[dtype] < 4 && !sameShape(a.shape, b.shape))
+    return castTo(mapBinary(name, expression, a, b, alpha, 'f32'), dtype);
   const y = Tensor.empty(a.device, shape, dtype);
   const defines = { A: a.dtype, B: b.dtype, Y: dtype, EXPR: expression };
   if (sameShape(a.shape, b.shape)) {
@@ -60,22 +88,59 @@ export function mapBinary(
       expected: 'at most four dimensions when broadcasting',
       remedy: 'merge dimensions with view()',
     });
-  const [x, z] = [contiguous(a), contiguous(b)];
-  a.device.run({
-    kernel: 'elementwise.wgsl',
-    entry: 'binary',
-    defines,
-    bindings: { a: x, b: z, y },
-    params: {
-      shape: four(shape, 1),
-      a_strides: four(x.expand(shape).strides, 0),
-      b_strides: four(z.expand(shape).strides, 0),
-      count: y.size,
-      alpha,
-    },
-    workgroups: Math.ceil(y.size / 128),
-  });
+  broadcast(contiguous(a), contiguous(b), y, (x, z, out) =>
+    a.device.run({
+      kernel: 'elementwise.wgsl',
+      entry: 'binary',
+      defines,
+      bindings: { a: x, b: z, y: out },
+      params: {
+        shape: four(out.shape, 1),
+        a_strides: four(x.expand(out.shape).strides, 0),
+        b_strides: four(z.expand(out.shape).strides, 0),
+        count: out.size,
+        alpha,
+      },
+      workgroups: Math.ceil(out.size / 128),
+    }),
+  );
   return y;
+}
+
+/** Calls `launch` with operands and result, or with ranges of their first dimensions where one binding is too small. */
+function broadcast(a: Tensor, b: Tensor, y: Tensor, launch: (a: Tensor, b: Tensor, y: Tensor) => void): void {
+  const { maxBindingBytes, bindingAlignment } = y.device.capabilities;
+  const most = maxBindingBytes - 16;
+  if (Math.max(a.bytes, b.bytes, y.bytes) <= most) {
+    y.device.scope(() => {
+      const out = y.bindable ? y : Tensor.empty(y.device, y.shape, y.dtype);
+      launch(contiguous(a), contiguous(b), out);
+      if (out !== y) y.device.copy(out, y);
+    });
+    return;
+  }
+  if (a.size === 1 || b.size === 1) {
+    const flat = (x: Tensor) => contiguous(x).view([x.size]);
+    const parts = flatParts([y, ...[a, b].filter((x) => x.size > 1).map(flat)]);
+    for (const [out, x] of parts) launch(a.size === 1 ? flat(a) : x, b.size === 1 ? flat(b) : x, out);
+    return;
+  }
+  const [rows, ...rest] = y.shape;
+  const padded = (x: Tensor) => x.view([...new Array<number>(y.shape.length - x.shape.length).fill(1), ...x.shape]);
+  const [x, z] = [padded(a), padded(b)];
+  if (rows === 1) {
+    broadcast(x.view(x.shape.slice(1)), z.view(z.shape.slice(1)), y.view(rest), launch);
+    return;
+  }
+  // Rows in multiples of the unit start at aligned bytes whatever their width.
+  const unit = bindingAlignment;
+  const rowBytes = Math.max(...[x, z, y].map((t) => (t.shape[0] === 1 ? 0 : t.bytes / rows)));
+  const fit = Math.floor(most / rowBytes);
+  const step = fit >= unit ? Math.floor(fit / unit) * unit : 1;
+  for (let at = 0; at < rows; at += step) {
+    const cut = (t: Tensor) => (t.shape[0] === 1 ? t : t.slice(0, at, Math.min(at + step, rows)));
+    broadcast(cut(x), cut(z), cut(y), launch);
+  }
 }
 
 /** target += x, in place: for gradients that collect over micro-batches. Shapes must be equal. */

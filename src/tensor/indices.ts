@@ -1,4 +1,5 @@
 import type { Device } from './device.ts';
+import type { Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 
 /**
@@ -20,6 +21,11 @@ export class Indices {
   static from(device: Device, values: ArrayLike<number>): Indices {
     const host = Int32Array.from(values);
     return new Indices(host, Tensor.from(device, host, [host.length], 'i32'));
+  }
+
+  /** So that a scope hands indices on like a tensor. */
+  storages(): Storage[] {
+    return this.tensor.storages();
   }
 
   get length(): number {

@@ -50,7 +50,7 @@ export class PipelineCache {
   ): Kernel {
     const label = `${kernel}:${entry}`;
     const code = expand(kernel, defines);
-    const declared = interfaceOf(code);
+    const declared = interfaceOf(code, label);
     const entries: GPUBindGroupLayoutEntry[] = names.map((name) => {
       const slot = declared.bindings.get(name);
       if (!slot) throw new UserError(`${label}: has no binding ${name}; it declares ${[...declared.bindings.keys()]}`);

@@ -15,8 +15,8 @@ interface Placement {
 /**
  * A typed n-dimensional array on a device.
  *
- * Reshapes, slices, transposes and broadcasts are views without a copy; kernels want contiguous tensors, which
- * {@link contiguous} of src/autograd/ops/contiguous.ts makes. A tensor is freed when the scope it was made in
+ * Reshapes, slices, transposes and broadcasts are views without a copy, which no tape sees: src/autograd/ops/ has
+ * the operations of the same names. Kernels want contiguous tensors, which {@link contiguous} makes. A tensor is freed when the scope it was made in
  * ends, see {@link Device.scope}.
  */
 export class Tensor {
@@ -120,7 +120,7 @@ export class Tensor {
 
   /** Elements `start … end − 1` of dimension `dim`, without a copy. */
   slice(dim: number, start: number, end: number): Tensor {
-    if (!(dim in this.shape) || start < 0 || end > this.shape[dim] || start > end)
+    if (!(dim in this.shape) || !(start >= 0 && start <= end && end <= this.shape[dim]))
       throw complain({
         where: 'Tensor.slice',
         got: `${start}…${end} of dimension ${dim} in [${this.shape}]`,
@@ -136,6 +136,13 @@ export class Tensor {
 
   /** Swaps two dimensions (the last two if left out), without a copy. */
   transpose(a = this.shape.length - 2, b = this.shape.length - 1): Tensor {
+    if (!(a in this.shape) || !(b in this.shape))
+      throw complain({
+        where: 'Tensor.transpose',
+        got: `dimensions ${a} and ${b} of [${this.shape}]`,
+        expected: `numbers from 0 to ${this.shape.length - 1}`,
+        remedy: 'name two dimensions of the tensor',
+      });
     const swap = <T>(list: readonly T[]) => list.map((x, d) => (d === a ? list[b] : d === b ? list[a] : x));
     return new Tensor(this.device, this.#storage, this.dtype, swap(this.shape), {
       strides: swap(this.strides),
@@ -146,6 +153,13 @@ export class Tensor {
   /** Repeats dimensions of size 1 (and missing leading ones) with stride 0, without a copy. */
   expand(shape: Shape): Tensor {
     const extra = shape.length - this.shape.length;
+    if (extra < 0)
+      throw complain({
+        where: 'Tensor.expand',
+        got: `[${this.shape}] to [${shape}]`,
+        expected: 'at least as many dimensions as before',
+        remedy: 'drop dimensions of size 1 with view()',
+      });
     const strides = shape.map((n, d) => {
       const own = this.shape[d - extra] ?? 1;
       if (own !== n && own !== 1)
@@ -170,7 +184,9 @@ export class Tensor {
 
   /** The elements on the host in row-major order; f16 as its bits. */
   async data<D extends DType = 'f32'>(): Promise<HostArray[D]> {
-    const buffer = await this.device.scopeAsync(() => this.device.download(contiguous(this)));
+    // The scope ends before the wait: work that runs meanwhile must not be adopted by it. The copy is recorded by then.
+    const pending = this.device.scope(() => this.device.download(contiguous(this)));
+    const buffer = await pending;
     const kinds = { f32: Float32Array, f16: Uint16Array, i32: Int32Array, u32: Uint32Array, u8: Uint8Array };
     return new kinds[this.dtype](buffer, 0, this.size) as unknown as HostArray[D];
   }

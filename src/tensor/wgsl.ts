@@ -28,9 +28,15 @@ function linesOf(file: string, from: string): string[] {
  * `#include "file.wgsl" with a=1, b={{B}}` is replaced by that file, whose own placeholders are filled from
  * the including file's defines and the arguments. Includes without arguments are inserted once.
  *
- * @throws UserError naming file and line for an unknown include or a placeholder without a value
+ * @throws UserError naming file and line for an unknown or circular include or a placeholder without a value
  */
-export function expand(file: string, defines: Defines, from = 'kernel', seen = new Set<string>()): string {
+export function expand(file: string, defines: Defines): string {
+  return expandFile(file, defines, 'kernel', new Set(), []);
+}
+
+/** @param outer the files that are being expanded around this one */
+function expandFile(file: string, defines: Defines, from: string, seen: Set<string>, outer: readonly string[]): string {
+  if (outer.includes(file)) throw new UserError(`${from}: kernels/${file} includes itself; break the circle`);
   return linesOf(file, from)
     .map((line, index) => {
       const place = `kernels/${file}:${index + 1}`;
@@ -48,10 +54,12 @@ export function expand(file: string, defines: Defines, from = 'kernel', seen = n
       if (!list) {
         if (seen.has(target)) return '';
         seen.add(target);
-        return expand(target, defines, place, seen);
+        return expandFile(target, defines, place, seen, [...outer, file]);
       }
-      const given = Object.fromEntries(list.split(',').map((pair) => pair.trim().split('=')));
-      return expand(target, { ...defines, ...given }, place, seen);
+      const given = list.split(',').map((pair) => pair.trim().split('='));
+      if (given.some((pair) => pair.length !== 2))
+        throw new UserError(`${place}: cannot read "with ${list}"; write name=value, name=value`);
+      return expandFile(target, { ...defines, ...Object.fromEntries(given) }, place, seen, [...outer, file]);
     })
     .join('\n');
 }
@@ -70,15 +78,23 @@ export interface Interface {
   paramsBytes: number;
 }
 
-/** Reads the declarations of storage bindings and of `struct Params` from WGSL text. */
-export function interfaceOf(wgsl: string): Interface {
+/**
+ * Reads the declarations of storage bindings and of `struct Params` from WGSL text.
+ *
+ * @param label names the kernel in errors
+ * @throws UserError for a field of Params of a type that the host cannot fill
+ */
+export function interfaceOf(text: string, label = 'kernel'): Interface {
+  const wgsl = text.replaceAll(/\/\/.*$/gm, '');
   const bindings = new Map<string, { binding: number; writable: boolean }>();
   for (const match of wgsl.matchAll(/@binding\((\d+)\)\s*var<storage,\s*(read|read_write)>\s*(\w+)/g))
     bindings.set(match[3], { binding: Number(match[1]), writable: match[2] === 'read_write' });
   const params: ParamField[] = [];
   let offset = 0;
   const body = /struct Params \{([^}]*)\}/.exec(wgsl)?.[1] ?? '';
-  for (const [, name, type] of body.matchAll(/(\w+)\s*:\s*(u32|i32|f32|vec4u)\b/g)) {
+  for (const [, name, type] of body.matchAll(/(\w+)\s*:\s*(\w+)/g)) {
+    if (!['u32', 'i32', 'f32', 'vec4u'].includes(type))
+      throw new UserError(`${label}: param ${name} has type ${type}; use u32, i32, f32 or vec4u`);
     if (type === 'vec4u') offset = Math.ceil(offset / 16) * 16;
     params.push({ name, type: type as ParamField['type'], offset });
     offset += type === 'vec4u' ? 16 : 4;

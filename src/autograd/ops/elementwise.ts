@@ -1,6 +1,7 @@
-import { mapBinary, mapUnary } from '../../tensor/elementwise.ts';
+import { expressionVariants, mapBinary, mapUnary } from '../../tensor/elementwise.ts';
 import { broadcastShapes } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import type { KernelVariant } from '../../tensor/variants.ts';
 import { checkDtypes, checkRank } from '../checks.ts';
 import { type Operation, operation } from '../operation.ts';
 import { broadcastIndex, type Reference, referenceOf } from '../reference.ts';
@@ -99,7 +100,9 @@ function binaryOperation(name: BinaryName): Operation {
   const rule: Binary = BINARY[name];
   return operation({
     name,
-    cheap: true,
+    // Sums keep nothing for their backward pass. Were they recomputed, a chain of residual sums would hold both operands
+    // of every link and come back to life as a whole at the first backward step that needs one of them.
+    cheap: rule.keeps.length > 0,
     check(inputs) {
       checkDtypes(name, inputs, ['f32', 'f16']);
       const shape = broadcastShapes(name, inputs[0].shape, inputs[1].shape);
@@ -120,6 +123,18 @@ function binaryOperation(name: BinaryName): Operation {
 export const binaryOperations = Object.fromEntries(
   Object.keys(BINARY).map((name) => [name, binaryOperation(name as BinaryName)]),
 ) as Record<BinaryName, Operation>;
+
+export const variants: KernelVariant[] = [
+  ...Object.values<Unary>(UNARY).flatMap(({ wgsl, gradient }) => [
+    ...expressionVariants('unary', wgsl),
+    ...expressionVariants('dense', gradient),
+  ]),
+  ...expressionVariants('unary', '-a'),
+  ...[...Object.values<Binary>(BINARY).map(({ wgsl }) => wgsl), '-a / (b * b)'].flatMap((expression) => [
+    ...expressionVariants('dense', expression),
+    ...expressionVariants('binary', expression),
+  ]),
+];
 
 /** a + b with broadcasting; f32 if the dtypes differ. */
 export const add = (a: Tensor, b: Tensor): Tensor => apply(binaryOperations.add, [a, b], undefined);

@@ -1,0 +1,1 @@
+#include "include/read_f32.wgsl" with name

@@ -1,0 +1,1 @@
+#include "../test/support/kernels/circle.wgsl" with a=1

@@ -1,0 +1,2 @@
+// Second line lacks a value.
+const a = {{MISSING}};

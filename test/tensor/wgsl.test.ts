@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest';
+import { expand, interfaceOf } from '../../src/tensor/wgsl.ts';
+
+const own = (name: string) => `../test/support/kernels/${name}.wgsl`;
+
+describe('expand', () => {
+  test('inserts plain includes once and those with arguments each time', () => {
+    const text = expand(own('twice'), { X: 'f32', B: 7 });
+    expect(text.match(/fn flat_group/g)).toHaveLength(1);
+    expect(text).toContain('@group(0) @binding(1) var<storage, read> a: array<f32>;');
+    expect(text).toContain('@group(0) @binding(7) var<storage, read> b: array<f32>;');
+    expect(text).toContain('fn a_at(');
+    expect(text).toContain('fn b_at(');
+  });
+
+  test.each([
+    ['placeholder', {}, /^kernels\/.*placeholder\.wgsl:2: placeholder \{\{MISSING\}\} has no value; /],
+    ['nested', {}, /placeholder\.wgsl:2: placeholder \{\{MISSING\}\}/],
+    ['unknown-include', {}, /unknown-include\.wgsl:3: unknown kernel file kernels\/include\/nowhere\.wgsl; /],
+    ['twice', { X: 'f64', B: 1 }, /twice\.wgsl:3: unknown kernel file kernels\/include\/read_f64\.wgsl/],
+    ['circle', {}, /circle\.wgsl:1: .*circle\.wgsl includes itself/],
+    ['directive', {}, /directive\.wgsl:2: unknown directive #define A 1/],
+    ['arguments', {}, /arguments\.wgsl:1: cannot read "with name"/],
+    ['nowhere', {}, /^kernel: unknown kernel file/],
+  ])('%s.wgsl: the error names file and line', (name, defines, message) => {
+    expect(() => expand(own(name), defines as Record<string, string | number>)).toThrow(message);
+  });
+});
+
+describe('interfaceOf', () => {
+  test('lays out parameters as WGSL does', () => {
+    const { bindings, params, paramsBytes } = interfaceOf(expand(own('fill'), {}));
+    expect([...bindings]).toEqual([['y', { binding: 1, writable: true }]]);
+    // A vec4u starts at a multiple of 16; comments are no fields.
+    expect(params.map(({ name, offset }) => [name, offset])).toEqual([
+      ['count', 0],
+      ['shift', 4],
+      ['value', 8],
+      ['extra', 16],
+      ['last', 32],
+    ]);
+    expect(paramsBytes).toBe(48);
+  });
+
+  test('refuses parameters that the host cannot fill', () => {
+    expect(() => interfaceOf(expand(own('untyped-param'), {}), 'untyped')).toThrow(
+      'untyped: param size has type vec2u; use u32, i32, f32 or vec4u',
+    );
+  });
+});
