@@ -282,8 +282,11 @@ describe('checkpointing', () => {
       });
       for (const mode of MODES) {
         const x = leaf([0.5, 1, 2]);
-        // The expensive operation's output is needed by nothing but the recomputation.
-        run(() => sum(apply(saving, [sine(x)], undefined)), mode);
+        // The expensive operation's output is needed by nothing but the recomputation: it has to be kept for that.
+        let count = 0;
+        const counted = heavy({ forward: () => count++ });
+        run(() => sum(apply(saving, [apply(counted, [x], undefined)], undefined)), mode);
+        expect(count).toBe(1);
         for (const [i, gradient] of (await takeGrad(x)).entries())
           expect(gradient).toBeCloseTo(Math.sin(2 * [0.5, 1, 2][i]), 5);
       }
