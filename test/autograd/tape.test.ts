@@ -36,9 +36,13 @@ async function takeGrad(x: Tensor): Promise<number[]> {
   return numbers;
 }
 
+/** Forward pass, whose tensors die unless the tape holds them, and backward pass. */
 function run(fn: () => Tensor, mode: Checkpointing = 'none', seed?: Tensor): void {
   const tape = new Tape(mode);
-  device.scope(() => tape.backward(withTape(tape, fn), seed));
+  device.scope(() => {
+    const loss = withTape(tape, () => device.scope(fn));
+    tape.backward(loss, seed);
+  });
 }
 
 /** An operation that selective checkpointing does not run again, with hooks to look in. */
