@@ -61,9 +61,9 @@ test('a frozen weight gets no gradient and keeps no input', () => {
 });
 
 test('operands larger than one binding are cut', async () => {
-  const device = await limitedDevice({ maxBindingBytes: 2048 });
+  const device = await limitedDevice({ maxBindingBytes: 4096 });
   for (const [tokens, width, out] of [
-    [40, 24, 10],
+    [80, 24, 10],
     [3, 24, 90],
     [70, 24, 90],
   ])

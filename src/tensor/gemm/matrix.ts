@@ -7,6 +7,8 @@ const DEPTH = 32;
 /** Results along each side of a workgroup: large where that still gives every core something to do. */
 const TILES = [128, 64] as const;
 const ENOUGH_WORKGROUPS = 96;
+/** Two padded tiles and four fragments of results. */
+const WORKGROUP_BYTES = 24576;
 
 /** Kernel variants of this file. */
 export const variants: KernelVariant[] = TILES.flatMap((tile) =>
@@ -37,7 +39,8 @@ function layout(tile: number, transposeA: boolean, transposeB: boolean): Record<
 }
 
 /** The matrix-unit shape that the kernel is written for, if this adapter has it and subgroups of 32. */
-export function usableMatrixShape({ matrixShapes, subgroupSizes }: Capabilities): MatrixShape | undefined {
+export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capabilities): MatrixShape | undefined {
+  if (limits.maxComputeWorkgroupStorageSize < WORKGROUP_BYTES) return undefined;
   if (subgroupSizes[0] !== 32 || subgroupSizes[1] !== 32) return undefined;
   return matrixShapes.find(
     ({ M, N, K, component, result }) => M === 16 && N === 16 && K === 16 && component === 'f16' && result === 'f32',
