@@ -1,0 +1,90 @@
+import { Tensor } from '../tensor/tensor.ts';
+import type { KernelVariant } from '../tensor/variants.ts';
+
+/** Threads in a block of PyTorch's CUDA reductions. */
+const MOST_THREADS = 512;
+/** Blocks that fill the card which made the published checkpoints: 132 multiprocessors with 4 blocks of 512 (H100). */
+const BLOCKS_OF_CARD = 528;
+
+/** How PyTorch divides the sum of a CUDA vector among threads and blocks. */
+export interface SumPlan {
+  width: number;
+  blocks: number;
+  vectorized: boolean;
+}
+
+/** The plan for `count` f32 numbers; more than about 130,000 are divided among blocks, as many as an H100 takes. */
+export function sumPlan(count: number): SumPlan {
+  const vectorized = count >= 128;
+  const threads = vectorized ? Math.floor(count / 4) : count;
+  const width = Math.min(MOST_THREADS, 2 ** Math.floor(Math.log2(Math.max(1, threads))));
+  const each = Math.ceil(count / width);
+  const blocks = each < 256 ? 1 : Math.max(Math.min(BLOCKS_OF_CARD, Math.ceil(each / 16)), Math.ceil(each / 256));
+  return { width, blocks, vectorized };
+}
+
+/**
+ * Mean of a vector with the bits that `torch.mean` gives on CUDA, on any device: the same order of additions, and a
+ * product with 1/n instead of a quotient.
+ *
+ * @param x f32, contiguous, at least one element
+ * @returns shape [1]
+ */
+export function cudaMean(x: Tensor): Tensor {
+  const { width, blocks, vectorized } = sumPlan(x.size);
+  const factor = Math.fround(1 / Math.fround(x.size));
+  const sums = Tensor.empty(x.device, [blocks]);
+  x.device.run({
+    kernel: 'mean.wgsl',
+    entry: 'blocks',
+    constants: { WIDTH: width },
+    bindings: { x, y: sums },
+    params: { count: x.size, blocks, vectorized: vectorized ? 1 : 0, factor: blocks === 1 ? factor : 1 },
+    workgroups: blocks,
+  });
+  if (blocks === 1) return sums;
+  const mean = Tensor.empty(x.device, [1]);
+  x.device.run({
+    kernel: 'mean.wgsl',
+    entry: 'finish',
+    constants: { WIDTH: width },
+    bindings: { x: sums, y: mean },
+    params: { count: blocks, blocks: 1, vectorized: 0, factor },
+    workgroups: 1,
+  });
+  return mean;
+}
+
+/** {@link cudaMean} on the host: the reference for tests. */
+export function cudaMeanReference(x: Float32Array): number {
+  const { width, blocks, vectorized } = sumPlan(x.length);
+  const fold = (sums: Float32Array) => {
+    for (let half = sums.length / 2; half >= 1; half /= 2) for (let i = 0; i < half; i++) sums[i] += sums[i + half];
+    return sums[0];
+  };
+  const perBlock = Float32Array.from({ length: blocks }, (_, block) =>
+    fold(
+      Float32Array.from({ length: width }, (_, thread) => {
+        const s = new Float32Array(4);
+        const start = block * width + thread;
+        const fours = Math.floor(x.length / 4);
+        if (vectorized) {
+          for (let i = start; i < fours; i += width * blocks) for (let k = 0; k < 4; k++) s[k] += x[4 * i + k];
+          if (4 * fours + start < x.length) s[0] += x[4 * fours + start];
+        } else for (let i = start, k = 0; i < x.length; i += width * blocks, k++) s[k % 4] += x[i];
+        return Math.fround(Math.fround(s[0] + s[1]) + s[2]) + s[3];
+      }),
+    ),
+  );
+  let sum = perBlock[0];
+  if (blocks > 1) {
+    const sums = new Float32Array(width);
+    for (const [i, value] of perBlock.entries()) sums[i % width] += value;
+    sum = fold(sums);
+  }
+  return Math.fround(sum * Math.fround(1 / Math.fround(x.length)));
+}
+
+export const variants: KernelVariant[] = ['blocks', 'finish'].flatMap((entry) =>
+  [1, 64, 512].map((WIDTH) => ({ kernel: 'mean.wgsl', entry, constants: { WIDTH }, bindings: ['x', 'y'] })),
+);
