@@ -120,7 +120,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     load_keys(first, head / (p.heads / p.kv_heads), thread);
     workgroupBarrier();
     for (var step = 0u; step < STEP; step++) {
-      var score: array<vec4f, OWN>;
+      var score = array<vec4f, OWN>();
       for (var c = 0u; c < VECS; c++) {
         let key4 = tile_a[step * ROW + part * VECS + c];
         for (var r = 0u; r < OWN; r++) {
@@ -244,8 +244,8 @@ fn gradient_queries(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     load_keys(first, head / (p.heads / p.kv_heads), thread);
     workgroupBarrier();
     for (var step = 0u; step < STEP; step++) {
-      var score: array<vec4f, OWN>;
-      var slope: array<vec4f, OWN>;
+      var score = array<vec4f, OWN>();
+      var slope = array<vec4f, OWN>();
       for (var c = 0u; c < VECS; c++) {
         let key4 = tile_a[step * ROW + part * VECS + c];
         let value4 = tile_b[step * ROW + part * VECS + c];
@@ -330,8 +330,8 @@ fn gradient_keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
       load_queries(first, head, thread);
       workgroupBarrier();
       for (var step = 0u; step < STEP; step++) {
-        var score: array<vec4f, OWN>;
-        var slope: array<vec4f, OWN>;
+        var score = array<vec4f, OWN>();
+        var slope = array<vec4f, OWN>();
         for (var c = 0u; c < VECS; c++) {
           let query4 = tile_a[step * ROW + part * VECS + c];
           let grad4 = tile_b[step * ROW + part * VECS + c];

@@ -71,6 +71,8 @@ function saveModule(model: Llama, module: string, start: AdapterStart): Trainabl
           device.copy(castTo(head.weight, 'f32'), copy);
           return copy;
         });
+  // The frozen head goes, unless it is the embedding too.
+  if (head.weight !== model.embed) head.weight.dispose();
   head.weight = device.persist(own);
   head.weight.requires_grad = true;
   return { name, tensor: head.weight };
