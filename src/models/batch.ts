@@ -1,7 +1,9 @@
 import { AttentionRanges } from '../autograd/attention-ranges.ts';
-import { IGNORE_INDEX } from '../autograd/ops/cross-entropy.ts';
 import type { Device } from '../tensor/device.ts';
 import { Indices } from '../tensor/indices.ts';
+
+/** Label of tokens that are no targets, as in PyTorch. */
+export const IGNORE_INDEX = -100;
 
 /** A tokenised document; labels are unshifted as in Hugging Face: labels[i] is input_ids[i] or −100. */
 export interface Document {

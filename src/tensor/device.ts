@@ -231,7 +231,8 @@ export class Device {
     try {
       this.#queue.copy(tensor.storage.buffer, tensor.byteOffset, staging, 0, size);
       this.#queue.flush();
-      await staging.mapAsync(GPUMapMode.READ).catch((error) => {
+      await staging.mapAsync(GPUMapMode.READ).catch(async (error) => {
+        await new Promise(setImmediate); // The reason, a lost device for example, is reported just after.
         throw this.#failure ?? error;
       });
       this.check();
@@ -262,6 +263,7 @@ export class Device {
   /** Ends the device; pending work is dropped. */
   close(): void {
     this.#queue.flush();
+    this.#failure ??= new UserError('device: used after close(); open another one');
     this.#gpu.destroy();
   }
 

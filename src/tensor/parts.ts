@@ -1,3 +1,4 @@
+import { complain } from '../errors.ts';
 import { BYTES } from './dtype.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -30,8 +31,16 @@ export function rowParts(matrix: Tensor): { row: number; rows: Tensor }[] {
   const [count, ...rest] = matrix.shape;
   const rowBytes = (matrix.bytes / Math.max(1, count)) | 0;
   if (matrix.bytes <= maxBindingBytes - 16 || rest.length === 0) return [{ row: 0, rows: matrix }];
-  const unit = bindingAlignment; // Rows in multiples of this begin at an aligned byte whatever their width.
-  const step = Math.max(unit, Math.floor((maxBindingBytes - 16) / rowBytes / unit) * unit);
+  // Rows in multiples of this begin at an aligned byte whatever their width, in f16 and wider types.
+  const unit = bindingAlignment / BYTES.f16;
+  const step = Math.floor((maxBindingBytes - 16) / rowBytes / unit) * unit;
+  if (step === 0)
+    throw complain({
+      where: 'rowParts',
+      got: `rows of ${rowBytes} bytes`,
+      expected: `${unit} of them in a binding of ${maxBindingBytes} bytes`,
+      remedy: 'use narrower matrices on this adapter',
+    });
   const parts = [];
   for (let row = 0; row < count; row += step)
     parts.push({ row, rows: matrix.slice(0, row, Math.min(row + step, count)) });

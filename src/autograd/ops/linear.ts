@@ -1,0 +1,87 @@
+import { castTo } from '../../tensor/copy.ts';
+import { gemm } from '../../tensor/gemm/gemm.ts';
+import { sizeOf } from '../../tensor/shape.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { checkDtypes, checkShape } from '../checks.ts';
+import { operation } from '../operation.ts';
+import { referenceOf } from '../reference.ts';
+import { apply } from '../tape.ts';
+
+type Float = 'f32' | 'f16';
+
+export interface LinearOptions {
+  /** Factor of the product. */
+  scale?: number;
+  /** Dtype of the result; that of x if left out. */
+  dtype?: Float;
+}
+
+const rowsOf = (x: Tensor) => x.view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
+
+/** The weight as a dense tensor in the dtype of the products; scratch if it has to be made. */
+const denseWeight = (weight: Tensor, compute: Float) => castTo(weight.dense(compute), compute);
+
+/** y = residual + scale · x · Wᵀ with W [out, in], dense or quantised. Inputs: x, W and perhaps residual. */
+export const linearOperation = operation<LinearOptions>({
+  name: 'linear',
+  cheap: false,
+
+  check([x, weight, residual]) {
+    checkDtypes('linear', [x, ...(residual ? [residual] : [])], ['f32', 'f16']);
+    const sizes = checkShape('linear', 'weight', weight.shape, ['out', 'in']);
+    const lead = x.shape.slice(0, -1);
+    checkShape('linear', 'x', x.shape, [...lead, 'in'], sizes);
+    if (residual) checkShape('linear', 'residual', residual.shape, [...lead, 'out'], sizes);
+  },
+
+  forward([x, weight, residual], { scale = 1, dtype = x.dtype as Float }) {
+    const y = gemm({
+      a: rowsOf(x),
+      b: denseWeight(weight, x.dtype as Float),
+      transposeB: true,
+      alpha: scale,
+      addend: residual && rowsOf(residual),
+      dtype,
+    });
+    return { output: y.view([...x.shape.slice(0, -1), weight.shape[0]]) };
+  },
+
+  // x serves the weight's gradient alone, its dtype and shape everything else.
+  keeps: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
+
+  backward({ grad, inputs: [x, weight], attributes: { scale = 1 }, needs }) {
+    const compute = x.dtype as Float;
+    // A gradient in f32 for f16 operands is rounded, so that both products run on matrix units.
+    const dy = rowsOf(castTo(grad, compute));
+    const dx = needs[0]
+      ? gemm({ a: dy, b: denseWeight(weight, compute), alpha: scale, dtype: compute }).view(x.shape)
+      : null;
+    const dw = needs[1]
+      ? gemm({ a: dy, b: rowsOf(x), transposeA: true, alpha: scale, dtype: weight.dtype as Float })
+      : null;
+    return [dx, dw, needs[2] ? grad : null];
+  },
+
+  reference([x, weight, residual], { scale = 1 }) {
+    const [out, width] = weight.shape;
+    return referenceOf([...x.shape.slice(0, -1), out], (i) => {
+      const [row, column] = [Math.floor(i / out), i % out];
+      let sum = 0;
+      for (let k = 0; k < width; k++) sum += x.data[row * width + k] * weight.data[column * width + k];
+      return scale * sum + (residual?.data[i] ?? 0);
+    });
+  },
+});
+
+/**
+ * A linear layer without bias: residual + scale · x · weightᵀ.
+ *
+ * @param x [..., in], f32 or f16; products are computed in its dtype, sums in f32
+ * @param weight [out, in]; f32, f16 or quantised (see {@link Tensor.dense})
+ * @param options.residual [..., out], added without a pass of its own
+ * @returns [..., out]
+ */
+export function linear(x: Tensor, weight: Tensor, options: LinearOptions & { residual?: Tensor } = {}): Tensor {
+  const { residual, scale, dtype } = options;
+  return apply(linearOperation, residual ? [x, weight, residual] : [x, weight], { scale, dtype });
+}

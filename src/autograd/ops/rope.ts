@@ -1,0 +1,80 @@
+import { complain } from '../../errors.ts';
+import { contiguous } from '../../tensor/copy.ts';
+import type { Indices } from '../../tensor/indices.ts';
+import { Tensor } from '../../tensor/tensor.ts';
+import type { KernelVariant } from '../../tensor/variants.ts';
+import { checkDtypes, checkShape } from '../checks.ts';
+import { operation } from '../operation.ts';
+import { referenceOf } from '../reference.ts';
+import type { RopeTable } from '../rope-table.ts';
+import { apply } from '../tape.ts';
+
+export const variants: KernelVariant[] = ['f32', 'f16'].map((X) => ({
+  kernel: 'rope.wgsl',
+  defines: { X },
+  bindings: ['x', 'table', 'positions', 'y'],
+}));
+
+interface Attributes {
+  table: RopeTable;
+  positions: Indices;
+}
+
+function turn(x: Tensor, { table, positions }: Attributes, sign: number): Tensor {
+  const [, heads, size] = x.shape;
+  const y = Tensor.empty(x.device, x.shape, x.dtype);
+  const last = positions.host.reduce((most, position) => Math.max(most, position), 0);
+  x.device.run({
+    kernel: 'rope.wgsl',
+    defines: { X: x.dtype },
+    bindings: { x: contiguous(x), table: table.upTo(last + 1), positions: positions.tensor, y },
+    params: { count: x.size, row: heads * size, size, sign },
+    workgroups: Math.ceil(x.size / 128),
+  });
+  return y;
+}
+
+/** Turns pairs of elements by an angle that grows with the token's position. */
+export const ropeOperation = operation<Attributes>({
+  name: 'rope',
+  cheap: true,
+
+  check([x], { table, positions }) {
+    checkDtypes('rope', [x], ['f32', 'f16']);
+    checkShape('rope', 'x', x.shape, ['tokens', 'heads', 2 * table.frequencies.length], { tokens: positions.length });
+    const negative = positions.host.findIndex((position) => position < 0);
+    if (negative >= 0)
+      throw complain({
+        where: 'rope',
+        got: `position ${positions.host[negative]} of token ${negative}`,
+        expected: 'positions from 0',
+        remedy: 'count positions from the start of the document',
+      });
+  },
+
+  forward: ([x], attributes) => ({ output: turn(x, attributes, 1) }),
+  keeps: () => ({ inputs: [] }),
+  backward: ({ grad, attributes }) => [turn(grad, attributes, -1)],
+
+  reference([x], { table, positions }) {
+    const [, heads, size] = x.shape;
+    const half = size / 2;
+    return referenceOf(x.shape, (i) => {
+      const d = i % size;
+      const angle = positions.host[Math.floor(i / (heads * size))] * table.frequencies[d % half];
+      const other = d < half ? -x.data[i + half] : x.data[i - half];
+      return x.data[i] * Math.cos(angle) + other * Math.sin(angle);
+    });
+  },
+});
+
+/**
+ * Rotary position embeddings (arXiv:2104.09864) in Hugging Face's layout, where the halves of a head form the pairs.
+ *
+ * @param x [tokens, heads, size], f32 or f16
+ * @param positions of each token in its document
+ * @returns as x
+ */
+export function rope(x: Tensor, table: RopeTable, positions: Indices): Tensor {
+  return apply(ropeOperation, [x], { table, positions });
+}
