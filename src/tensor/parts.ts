@@ -5,13 +5,14 @@ import type { Tensor } from './tensor.ts';
 /**
  * Cuts contiguous tensors of equal size into ranges of elements that fit one binding each.
  *
+ * @param multiple power of two that ranges but the last are multiples of, for kernels that work in blocks
  * @returns for each range the same range of every tensor, flat
  */
-export function flatParts(tensors: readonly Tensor[]): Tensor[][] {
+export function flatParts(tensors: readonly Tensor[], multiple = 1): Tensor[][] {
   const { maxBindingBytes, bindingAlignment } = tensors[0].device.capabilities;
   const widest = Math.max(...tensors.map((t) => BYTES[t.dtype]));
   const size = tensors[0].size;
-  const unit = bindingAlignment * 4;
+  const unit = Math.max(bindingAlignment * 4, multiple);
   const step = Math.max(unit, Math.floor((maxBindingBytes - 16) / widest / unit) * unit);
   if (size <= step) return [tensors.map((t) => t.view([size]))];
   const parts: Tensor[][] = [];
