@@ -83,11 +83,12 @@ export const attentionOperation = operation<Required<AttentionOptions>>({
     const [queries, heads] = q.shape;
     const y = Tensor.empty(q.device, q.shape, stored(q));
     const logSum = Tensor.empty(q.device, [heads, queries]);
-    launch('forward', q, k, options)({ q, k, v, ranges: options.ranges.table, y, log_sum: logSum }, [
-      Math.ceil(queries / RANGE_BLOCK),
-      heads,
-      1,
-    ]);
+    launch(
+      'forward',
+      q,
+      k,
+      options,
+    )({ q, k, v, ranges: options.ranges.table, y, log_sum: logSum }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
     return { output: castTo(y, q.dtype), saved: [logSum] };
   },
 
@@ -101,29 +102,32 @@ export const attentionOperation = operation<Required<AttentionOptions>>({
     const { device } = q;
     const ranges = attributes.ranges.table;
     const statistics = Tensor.empty(device, [heads, queries, 2]);
-    launch('output_products', q, k, attributes)({ o: contiguous(output), grad, log_sum_saved: logSum, statistics }, [
-      Math.ceil(queries / 64),
-      heads,
-      1,
-    ]);
+    launch(
+      'output_products',
+      q,
+      k,
+      attributes,
+    )({ o: contiguous(output), grad, log_sum_saved: logSum, statistics }, [Math.ceil(queries / 64), heads, 1]);
     const gradients: (Tensor | null)[] = [null, null, null];
     if (needs[0]) {
       const y = Tensor.empty(device, q.shape, stored(q));
-      launch('gradient_queries', q, k, attributes)({ q, k, v, grad, ranges, statistics_read: statistics, y }, [
-        Math.ceil(queries / RANGE_BLOCK),
-        heads,
-        1,
-      ]);
+      launch(
+        'gradient_queries',
+        q,
+        k,
+        attributes,
+      )({ q, k, v, grad, ranges, statistics_read: statistics, y }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
       gradients[0] = castTo(y, q.dtype);
     }
     if (needs[1] || needs[2]) {
       const y = Tensor.empty(device, k.shape, stored(k));
       const y2 = Tensor.empty(device, v.shape, stored(v));
-      launch('gradient_keys', q, k, attributes)({ q, k, v, grad, ranges, statistics_read: statistics, y, y2 }, [
-        Math.ceil(keys / RANGE_BLOCK),
-        kvHeads,
-        1,
-      ]);
+      launch(
+        'gradient_keys',
+        q,
+        k,
+        attributes,
+      )({ q, k, v, grad, ranges, statistics_read: statistics, y, y2 }, [Math.ceil(keys / RANGE_BLOCK), kvHeads, 1]);
       gradients[1] = castTo(y, k.dtype);
       gradients[2] = castTo(y2, v.dtype);
     }
