@@ -1,4 +1,4 @@
-import { Command, CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { UserError } from '../errors.ts';
 
 /** Exit code of a defect of dawntune itself, as in sysexits.h. */
@@ -30,6 +30,9 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
 
 /** Errors come back as exceptions instead of ending the process, in all commands. */
 function prepare(command: Command): void {
-  command.exitOverride().showHelpAfterError(false).configureOutput({ outputError: (text, write) => write(text.trimEnd().replace(/\n+/g, ' ') + '\n') });
+  command
+    .exitOverride()
+    .showHelpAfterError(false)
+    .configureOutput({ outputError: (text, write) => write(text.trimEnd().replace(/\n+/g, ' ') + '\n') });
   for (const child of command.commands) prepare(child as Command);
 }

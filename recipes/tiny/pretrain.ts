@@ -1,0 +1,83 @@
+/**
+ * Pre-trains the embedded tiny Llama from random weights on documents of corpus.ts and writes a Hugging Face
+ * directory. Every weight is trained.
+ */
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { Random } from '../../src/data/random.ts';
+import { loadTokenizer } from '../../src/data/tokenizer.ts';
+import { parseLlamaConfig } from '../../src/formats/hf-config.ts';
+import type { Document } from '../../src/models/batch.ts';
+import { initialWeight, weightShapes } from '../../src/models/init.ts';
+import { Llama, type Precision } from '../../src/models/llama.ts';
+import { saveMerged } from '../../src/models/save.ts';
+import { AdamW } from '../../src/optim/adamw.ts';
+import { schedule } from '../../src/optim/schedules.ts';
+import { Device } from '../../src/tensor/device.ts';
+import { Tensor } from '../../src/tensor/tensor.ts';
+import { Progress } from '../../src/train/progress.ts';
+import { Trainer } from '../../src/train/trainer.ts';
+import { corpusDocument } from './corpus.ts';
+import { FastEncoder } from './fast-encode.ts';
+
+const options = new Command()
+  .option('--out <dir>', 'where the model goes', 'models/tiny')
+  .option('--steps <n>', 'optimiser steps', Number, 6000)
+  .option('--tokens <n>', 'tokens in a step', Number, 32768)
+  .option('--lr <rate>', 'peak learning rate', Number, 3e-3)
+  .option('--precision <p>', 'f32 or mixed', 'mixed')
+  .option('--seed <n>', 'seed of weights and documents', Number, 1)
+  .parse()
+  .opts<{ out: string; steps: number; tokens: number; lr: number; precision: Precision; seed: number }>();
+
+const tokenizer = loadTokenizer('models/tiny');
+const encoder = new FastEncoder(tokenizer);
+const [bos, end] = ['<|begin_of_text|>', '<|end_of_text|>'].map((token) => tokenizer.idOf(token) as number);
+const random = new Random(options.seed);
+const config = parseLlamaConfig(
+  JSON.parse(readFileSync('recipes/tiny/config.json', 'utf8')),
+  'recipes/tiny/config.json',
+);
+const device = await Device.open();
+
+const weights = new Map<string, Tensor>();
+for (const [name, shape] of weightShapes(config)) {
+  const tensor = Tensor.from(
+    device,
+    initialWeight(name, shape, config, () => random.normal()),
+    shape,
+  );
+  tensor.requires_grad = true;
+  weights.set(name, tensor);
+}
+const model = new Llama(device, config, options.precision, (name) => weights.get(name) as Tensor);
+const optimizer = new AdamW(
+  [...weights].map(([name, tensor]) => ({ name, tensor })),
+  { betas: [0.9, 0.98], weight_decay: 0.01 },
+);
+const trainer = new Trainer(model, {
+  optimizer,
+  rate: schedule('cosine', { learning_rate: options.lr, warmup_steps: 200, max_steps: options.steps }),
+  max_grad_norm: 1,
+  gradient_checkpointing: 'none',
+  seed: options.seed,
+});
+
+function documents(): Document[] {
+  const batch: Document[] = [];
+  for (let tokens = 0; tokens < options.tokens; ) {
+    const input_ids = [bos, ...encoder.encode(corpusDocument(random)), end];
+    batch.push({ input_ids });
+    tokens += input_ids.length;
+  }
+  return batch;
+}
+
+const progress = new Progress(options.steps);
+for (let step = 1; step <= options.steps; step++) {
+  const line = progress.line(await trainer.step([documents()]));
+  if (step % 100 === 0 || step < 4) console.log(line);
+}
+await saveMerged(model, options.out, { dtype: 'float16' });
+console.log(`wrote ${options.out}`);
+device.close();
