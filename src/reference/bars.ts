@@ -16,7 +16,7 @@ export const BARS = {
    * State bytes may differ where a value lies between two codes; the run that made the data used these options.
    */
   adamw8bit: {
-    lr: 2e-3,
+    lr: 1e-2,
     options: { betas: [0.9, 0.999] as [number, number], eps: 1e-8, weight_decay: 0.01 },
     parameters: 1e-6,
     stateMismatches: 1e-3,
