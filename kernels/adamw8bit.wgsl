@@ -32,6 +32,7 @@ var<workgroup> map2: array<f32, 256>;
 var<workgroup> limits1: array<f32, 256>;
 var<workgroup> limits2: array<f32, 256>;
 var<workgroup> largest: array<vec2u, 64>;
+var<workgroup> scales: vec2f;
 
 fn bytes_of(word: u32) -> vec4u {
   return (vec4u(word) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(0xffu);
@@ -102,14 +103,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     }
     workgroupBarrier();
     let bits = largest[0];
-    workgroupBarrier(); // The next block writes `largest` again.
     if (lane == 0u) {
       absmax1[p.first_block + block] = bitcast<f32>(bits.x);
       absmax2[p.first_block + block] = bitcast<f32>(bits.y);
+      scales = vec2f(exact_reciprocal(bits.x), exact_reciprocal(bits.y));
     }
+    workgroupBarrier(); // Also because the next block writes `largest` again.
     if (room > 0u) {
-      let x1 = m * exact_reciprocal(bits.x);
-      let x2 = v * exact_reciprocal(bits.y);
+      let x1 = m * scales.x;
+      let x2 = v * scales.y;
       var word1 = 0u;
       var word2 = 0u;
       for (var k = 0u; k < 4u; k++) {
