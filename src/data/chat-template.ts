@@ -73,11 +73,8 @@ export function renderChat(template: ChatTemplate, messages: readonly Message[],
       add_generation_prompt: options.add_generation_prompt ?? false,
       bos_token: options.bos_token ?? '',
       eos_token: options.eos_token ?? '',
-      raise_exception: (message: string) => {
-        throw new Error(message);
-      },
-      // Templates that ask for today get a fixed day, so that the same data gives the same ids on every day.
-      strftime_now: () => '26 Jul 2024',
+      // For templates that write today's date: a fixed one, so that the same data gives the same ids on every day.
+      date_string: '26 Jul 2024',
     });
   } catch (error) {
     throw complain({

@@ -32,6 +32,7 @@ export interface SpecialToken {
 /** A model's tokenizer, as its `tokenizer.json` and `tokenizer_config.json` describe it. */
 export class Tokenizer {
   private readonly inner: HuggingFaceTokenizer;
+  private readonly specialIds = new Set<number>();
   /** Where it came from, for messages. */
   readonly directory: string;
   /** The token a document starts with, if the model has one. */
@@ -46,6 +47,7 @@ export class Tokenizer {
   /** Use {@link loadTokenizer}. */
   constructor(directory: string, content: object, config: z.infer<typeof configSchema>, chatTemplate: string | null) {
     this.inner = new HuggingFaceTokenizer(content, config);
+    for (const [id, token] of this.inner.get_added_tokens_decoder()) if (token.special) this.specialIds.add(id);
     this.directory = directory;
     this.chatTemplate = chatTemplate;
     this.bos = this.special('bos_token', config.bos_token);
@@ -90,6 +92,11 @@ export class Tokenizer {
       skip_special_tokens: options.skipSpecial ?? false,
       clean_up_tokenization_spaces: false,
     });
+  }
+
+  /** Whether an id is that of a special token (one that is no text). */
+  isSpecial(id: number): boolean {
+    return this.specialIds.has(id);
   }
 
   /** The id of a token written exactly so in the vocabulary, or null. */

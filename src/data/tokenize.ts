@@ -1,0 +1,159 @@
+import { complain, UserError } from '../errors.ts';
+import { type ChatTemplate, type Message, renderChat } from './chat-template.ts';
+import type { Conversation } from './sharegpt.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+/** The label of a token that is no target, as in PyTorch's cross entropy and all Hugging Face data. */
+export const IGNORED = -100;
+
+/**
+ * One document: its ids, and for each the label that says whether the model learns to predict *this* token from those
+ * before it (not shifted; the loss shifts). The first label is always {@link IGNORED}: nothing comes before it.
+ */
+export interface Sample {
+  /** [length] */
+  input_ids: Int32Array;
+  /** [length]: the id itself, or {@link IGNORED}. */
+  labels: Int32Array;
+}
+
+/** What the model learns to write: the assistant's turns with the token that ends them, or every token. */
+export type TrainOn = 'assistant' | 'all';
+
+/**
+ * A conversation as ids and labels.
+ *
+ * Where the assistant speaks is found by rendering: the conversation up to a turn, with the header of an answer, is what
+ * the model is given, and what the rendering with that turn adds is what it has to write. So content that looks like the
+ * template cannot shift the mask. White space that a template puts after the end of a turn is not learned.
+ * @throws UserError when the template refuses the conversation or changes what it wrote for earlier turns, or when the
+ * start of an answer grows together with the header before it into one token
+ */
+export function tokenizeConversation(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  messages: readonly Message[],
+  { train_on }: { train_on: TrainOn },
+): Sample {
+  const special = { bos_token: tokenizer.bos?.text ?? '', eos_token: tokenizer.eos?.text ?? '' };
+  const whole = renderChat(template, messages, special);
+  const input_ids = Int32Array.from(tokenizer.encode(whole));
+  const labels = train_on === 'all' ? input_ids.slice() : new Int32Array(input_ids.length).fill(IGNORED);
+  if (train_on === 'assistant') {
+    let textAt = 0;
+    let tokenAt = 0;
+    /** Tokenises the next piece of the text and checks that the whole has the same tokens there. */
+    const advance = (end: number): [number, number] => {
+      const ids = tokenizer.encode(whole.slice(textAt, end));
+      const from = tokenAt;
+      const same = from + ids.length <= input_ids.length && ids.every((id, i) => id === input_ids[from + i]);
+      if (!same) throw straddles(template, whole, textAt);
+      textAt = end;
+      tokenAt += ids.length;
+      return [from, tokenAt];
+    };
+    messages.forEach(({ role }, i) => {
+      if (role !== 'assistant') return;
+      const given = renderChat(template, messages.slice(0, i), { ...special, add_generation_prompt: true });
+      const answered = renderChat(template, messages.slice(0, i + 1), special);
+      if (!answered.startsWith(given) || !whole.startsWith(answered) || given.length < textAt) throw rewrites(template);
+      advance(given.length);
+      const [from, to] = advance(endOfTurn(tokenizer, answered, given.length));
+      labels.set(input_ids.subarray(from, to), from);
+    });
+    advance(whole.length);
+    if (tokenAt !== input_ids.length) throw straddles(template, whole, textAt);
+  }
+  if (labels.length > 0) labels[0] = IGNORED;
+  return { input_ids, labels };
+}
+
+/** Where the answer that starts at `start` ends in `text`: behind its last special token if only white space follows. */
+function endOfTurn(tokenizer: Tokenizer, text: string, start: number): number {
+  const end = Math.max(start, text.trimEnd().length);
+  const last = tokenizer.encode(text.slice(start, end)).at(-1);
+  return last !== undefined && tokenizer.isSpecial(last) ? end : text.length;
+}
+
+function rewrites(template: ChatTemplate): UserError {
+  return complain({
+    where: `chat template ${template.name}`,
+    got: 'a text for the first turns that is no beginning of the whole',
+    expected: 'a template that appends turn by turn',
+    remedy: "train on 'all', or choose another template ('chatml' or 'llama-3.1')",
+  });
+}
+
+function straddles(template: ChatTemplate, whole: string, at: number): UserError {
+  const around = JSON.stringify(whole.slice(Math.max(0, at - 12), at + 12));
+  return complain({
+    where: `chat template ${template.name}`,
+    got: `a token across the border of an answer, near ${around}`,
+    expected: 'answers whose first and last tokens stand alone',
+    remedy: "remove the white space around the answer, or train on 'all'",
+  });
+}
+
+/** What to do with a conversation that is longer than the window: refuse the data, cut the end off, or leave it out. */
+export type OnOverflow = 'error' | 'truncate' | 'skip';
+
+/** The documents of a data set, and what happened to those that did not fit. */
+export interface TokenizedDataset {
+  samples: Sample[];
+  /** Number of samples that lost their end. */
+  truncated: number;
+  /** Number of conversations left out: too long, or without a target (after cutting). */
+  skipped: number;
+}
+
+/**
+ * Tokenises a data set, one sample a conversation, in the same order.
+ * @throws UserError naming `file:line` for what {@link tokenizeConversation} refuses and for a conversation longer than
+ * `max_seq_length` tokens with `on_overflow: 'error'`; naming the file when nothing is left
+ */
+export function tokenizeDataset(
+  tokenizer: Tokenizer,
+  template: ChatTemplate,
+  conversations: readonly Conversation[],
+  options: { train_on: TrainOn; max_seq_length: number; on_overflow: OnOverflow; file: string },
+): TokenizedDataset {
+  const { train_on, max_seq_length, on_overflow, file } = options;
+  const result: TokenizedDataset = { samples: [], truncated: 0, skipped: 0 };
+  for (const { messages, line } of conversations) {
+    let sample: Sample;
+    try {
+      sample = tokenizeConversation(tokenizer, template, messages, { train_on });
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${file}:${line}: ${error.message}`) : error;
+    }
+    const { length } = sample.input_ids;
+    const tooLong = length > max_seq_length;
+    if (tooLong && on_overflow === 'error') {
+      throw complain({
+        where: `${file}:${line}`,
+        got: `a conversation of ${length} tokens`,
+        expected: `at most max_seq_length = ${max_seq_length}`,
+        remedy: "raise max_seq_length, shorten the conversation, or set on_overflow to 'truncate' or 'skip'",
+      });
+    }
+    if (tooLong && on_overflow === 'truncate') {
+      sample = {
+        input_ids: sample.input_ids.slice(0, max_seq_length),
+        labels: sample.labels.slice(0, max_seq_length),
+      };
+    }
+    if ((tooLong && on_overflow === 'skip') || sample.labels.every((label) => label === IGNORED)) {
+      result.skipped++;
+      continue;
+    }
+    if (tooLong) result.truncated++;
+    result.samples.push(sample);
+  }
+  if (result.samples.length > 0) return result;
+  throw complain({
+    where: file,
+    got: `no conversation with a target within ${max_seq_length} tokens (of ${conversations.length})`,
+    expected: 'at least one',
+    remedy: 'raise max_seq_length, or give shorter conversations',
+  });
+}
