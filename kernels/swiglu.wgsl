@@ -1,5 +1,6 @@
 // y = silu(gate) · up and both gradients. Stores to f16 are clamped: one outlier must not turn into infinity.
 #include "include/grid.wgsl"
+#include "include/nonfinite.wgsl"
 #include "include/read_{{X}}.wgsl" with name=gate, binding=1
 #include "include/read_{{X}}.wgsl" with name=up, binding=2
 #include "include/read_{{X}}.wgsl" with name=grad, binding=3
@@ -20,8 +21,7 @@ fn sigmoid(v: f32) -> f32 {
 fn product(i: u32) -> f32 {
   let g = gate_at(i);
   let v = g * sigmoid(g) * up_at(i);
-  // clamp() may turn NaN into a number; a comparison leaves it.
-  return select(select(v, p.limit, v > p.limit), -p.limit, v < -p.limit);
+  return select(clamp(v, -p.limit, p.limit), v, is_nan(v));
 }
 
 @compute @workgroup_size(64)

@@ -91,7 +91,7 @@ const config = {
   clean_up_tokenization_spaces: false,
   model_input_names: ['input_ids', 'attention_mask'],
   model_max_length: 256,
-  chat_template: CHAT_TEMPLATES.chatml,
+  chat_template: CHAT_TEMPLATES.chatml.source,
 };
 
 mkdirSync('models/tiny', { recursive: true });

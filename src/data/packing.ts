@@ -1,74 +1,76 @@
+import { complain } from '../errors.ts';
 import { Random } from './random.ts';
 import type { Sample } from './tokenize.ts';
 
-/** Samples that share a row; they attend to themselves alone. */
+/** Documents that share one window of the model; attention must not cross from one to the next. */
 export type Row = Sample[];
 
-export interface PackingOptions {
-  max_seq_length: number;
-  /** False: one sample in a row. */
-  packing: boolean;
-  seed: number;
-}
-
 /**
- * Fills rows of max_seq_length tokens with whole samples: longest first, each into the fullest row that has room (best
- * fit decreasing). Samples of equal length are in a seeded order.
+ * Lays samples into rows of at most `max_seq_length` tokens; a sample is never split. With packing, the longest samples
+ * go first, each into the fullest row that still has room (best fit decreasing: at most 11/9 of the fewest rows possible,
+ * Johnson et al. 1974); samples of the same length go in a shuffled order. Without packing each sample is a row, in the order
+ * given. The same samples and seed give the same rows.
+ * @throws UserError for a sample that is empty or longer than `max_seq_length`
  */
-export function packRows(samples: readonly Sample[], { max_seq_length, packing, seed }: PackingOptions): Row[] {
-  const shuffled = new Random(seed).shuffle(samples);
-  if (!packing) return shuffled.map((sample) => [sample]);
-  const ordered = shuffled.sort((a, b) => b.input_ids.length - a.input_ids.length);
+export function packRows(
+  samples: readonly Sample[],
+  { max_seq_length, packing, seed }: { max_seq_length: number; packing: boolean; seed: number },
+): Row[] {
+  samples.forEach(({ input_ids }, i) => {
+    if (input_ids.length >= 1 && input_ids.length <= max_seq_length) return;
+    throw complain({
+      where: `packing, sample ${i}`,
+      got: `${input_ids.length} tokens`,
+      expected: `1 to max_seq_length = ${max_seq_length}`,
+      remedy: "raise max_seq_length, or set on_overflow to 'truncate' or 'skip'",
+    });
+  });
+  if (!packing) return samples.map((sample) => [sample]);
   const rows: Row[] = [];
-  // Rows by the room left in them; a row moves to another list as it fills.
-  const byRoom: Row[][] = Array.from({ length: max_seq_length + 1 }, () => []);
-  for (const sample of ordered) {
-    const length = sample.input_ids.length;
-    let room = length;
-    while (room <= max_seq_length && byRoom[room].length === 0) room++;
-    const row = byRoom[room]?.pop() ?? newRow(rows);
-    row.push(sample);
-    byRoom[Math.min(room, max_seq_length) - length].push(row);
+  const open = new RowsByRoom(max_seq_length);
+  const longestFirst = new Random(seed).shuffle(samples).sort((a, b) => b.input_ids.length - a.input_ids.length);
+  for (const sample of longestFirst) {
+    const { length } = sample.input_ids;
+    const fit = open.takeTightest(length) ?? { row: rows.push([]) - 1, room: max_seq_length };
+    rows[fit.row].push(sample);
+    open.put(fit.row, fit.room - length);
   }
   return rows;
 }
 
-function newRow(rows: Row[]): Row {
-  const row: Row = [];
-  rows.push(row);
-  return row;
-}
+/** Rows ordered by the room they have left; a tree of counts finds the tightest fit in logarithmic time. */
+class RowsByRoom {
+  private readonly leaves: number;
+  private readonly counts: Uint32Array;
+  private readonly rows: number[][];
 
-export interface StepOptions {
-  per_device_train_batch_size: number;
-  gradient_accumulation_steps: number;
-  num_train_epochs: number;
-  /** Optimiser steps; −1 for as many as the epochs have. */
-  max_steps: number;
-  seed: number;
-}
+  constructor(maxRoom: number) {
+    this.leaves = 2 ** Math.ceil(Math.log2(maxRoom + 1));
+    this.counts = new Uint32Array(2 * this.leaves);
+    this.rows = Array.from({ length: maxRoom + 1 }, () => []);
+  }
 
-/** How many optimiser steps {@link optimizerSteps} yields. */
-export function countSteps(rows: number, options: StepOptions): number {
-  if (options.max_steps > 0) return options.max_steps;
-  const perStep = options.per_device_train_batch_size * options.gradient_accumulation_steps;
-  return Math.max(1, Math.ceil(Math.ceil(rows / perStep) * options.num_train_epochs));
-}
+  put(row: number, room: number): void {
+    this.rows[room].push(row);
+    this.count(room, 1);
+  }
 
-/**
- * Optimiser steps as lists of micro-batches, each a list of samples; rows are shuffled anew for every epoch. The last
- * step of an epoch may be smaller.
- */
-export function* optimizerSteps(rows: readonly Row[], options: StepOptions): Generator<Sample[][]> {
-  const { per_device_train_batch_size: size, gradient_accumulation_steps: micros, seed } = options;
-  const total = countSteps(rows.length, options);
-  for (let epoch = 0, step = 0; step < total; epoch++) {
-    const order = new Random(seed + 1 + epoch).shuffle(rows);
-    for (let at = 0; at < order.length && step < total; at += size * micros, step++) {
-      const chosen = order.slice(at, at + size * micros);
-      const batches: Sample[][] = [];
-      for (let row = 0; row < chosen.length; row += size) batches.push(chosen.slice(row, row + size).flat());
-      yield batches;
+  /** Removes and returns the row with the least room that is at least `room`, or null. */
+  takeTightest(room: number): { row: number; room: number } | null {
+    let node = this.leaves + room;
+    if (this.counts[node] === 0) {
+      // Up until a right sibling holds rows, then down along its left edge.
+      while (node > 1 && (node % 2 === 1 || this.counts[node + 1] === 0)) node >>= 1;
+      if (node <= 1) return null;
+      node++;
+      while (node < this.leaves) node = this.counts[2 * node] > 0 ? 2 * node : 2 * node + 1;
     }
+    const found = node - this.leaves;
+    this.count(found, -1);
+    return { row: this.rows[found].pop()!, room: found };
+  }
+
+  private count(room: number, change: number): void {
+    for (let node = this.leaves + room; node >= 1; node >>= 1) this.counts[node] += change;
   }
 }

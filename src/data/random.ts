@@ -6,8 +6,9 @@ export class Random {
   readonly #state = new Uint32Array(4);
   #spare: number | null = null;
 
-  /** @param seed any number; its lower 32 bits count */
+  /** @param seed a whole number; its lower 32 bits count */
   constructor(seed: number) {
+    if (!Number.isInteger(seed)) throw new RangeError(`Random: got seed ${seed}, expected a whole number`);
     let s = seed >>> 0;
     for (let i = 0; i < 4; i++) {
       s = (s + 0x9e3779b9) >>> 0;
@@ -53,6 +54,7 @@ export class Random {
 
   /** A whole number from 0 to n − 1. */
   below(n: number): number {
+    if (!(n >= 1)) throw new RangeError(`Random.below: got ${n}, expected at least 1`);
     return Math.floor(this.uniform() * n);
   }
 

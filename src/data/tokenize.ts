@@ -1,123 +1,159 @@
-import { UserError } from '../errors.ts';
-import type { ChatTemplate, Message } from './chat-template.ts';
+import { complain, UserError } from '../errors.ts';
+import { type ChatTemplate, type Message, renderChat } from './chat-template.ts';
 import type { Conversation } from './sharegpt.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** A tokenised conversation; labels are input_ids where the model learns and −100 elsewhere, unshifted. */
+/** The label of a token that is no target, as in PyTorch's cross entropy and all Hugging Face data. */
+export const IGNORED = -100;
+
+/**
+ * One document: its ids, and for each the label that says whether the model learns to predict *this* token from those
+ * before it (not shifted; the loss shifts). The first label is always {@link IGNORED}: nothing comes before it.
+ */
 export interface Sample {
+  /** [length] */
   input_ids: Int32Array;
+  /** [length]: the id itself, or {@link IGNORED}. */
   labels: Int32Array;
 }
 
-/** Label of tokens that are no targets, as in PyTorch. */
-const IGNORE_INDEX = -100;
-
+/** What the model learns to write: the assistant's turns with the token that ends them, or every token. */
 export type TrainOn = 'assistant' | 'all';
 
-/** A stretch of rendered text, and whether the model learns it. */
-interface Piece {
-  text: string;
-  learn: boolean;
-}
-
 /**
- * Tokenises a conversation. With `train_on: 'assistant'` the targets are the assistant's words and the token that ends
- * its turn, but not the line break that the template puts after it: what the model has to produce, no more.
+ * A conversation as ids and labels.
  *
- * @throws UserError when the template does not render turn by turn, or when tokens span the edge of a turn
+ * Where the assistant speaks is found by rendering: the conversation up to a turn, with the header of an answer, is what
+ * the model is given, and what the rendering with that turn adds is what it has to write. So content that looks like the
+ * template cannot shift the mask. White space that a template puts after the end of a turn is not learned.
+ * @throws UserError when the template refuses the conversation or changes what it wrote for earlier turns, or when the
+ * start of an answer grows together with the header before it into one token
  */
 export function tokenizeConversation(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   messages: readonly Message[],
-  train_on: TrainOn,
+  { train_on }: { train_on: TrainOn },
 ): Sample {
-  const pieces = piecesOf(tokenizer, template, messages);
-  const whole = tokenizer.encode(pieces.map(({ text }) => text).join(''));
-  const ids: number[] = [];
-  const labels: number[] = [];
-  for (const { text, learn } of pieces)
-    for (const id of tokenizer.encode(text)) {
-      ids.push(id);
-      labels.push(learn || train_on === 'all' ? id : IGNORE_INDEX);
-    }
-  if (ids.length !== whole.length || ids.some((id, i) => id !== whole[i]))
-    throw new UserError(
-      'chat template: a token spans the edge of a turn, so the assistant mask would be wrong; use a template whose turns begin and end with special tokens of the tokenizer',
-    );
-  // Nothing precedes the first token: it cannot be predicted.
-  if (labels.length > 0) labels[0] = IGNORE_INDEX;
-  return { input_ids: Int32Array.from(ids), labels: Int32Array.from(labels) };
-}
-
-/** Cuts the rendered conversation at the edges of the assistant's turns, by rendering growing prefixes of it. */
-function piecesOf(tokenizer: Tokenizer, template: ChatTemplate, messages: readonly Message[]): Piece[] {
-  const render = (count: number, add_generation_prompt: boolean) =>
-    template.render(messages.slice(0, count), {
-      add_generation_prompt,
-      bos_token: tokenizer.bos,
-      eos_token: tokenizer.eos,
+  const special = { bos_token: tokenizer.bos?.text ?? '', eos_token: tokenizer.eos?.text ?? '' };
+  const whole = renderChat(template, messages, special);
+  const input_ids = Int32Array.from(tokenizer.encode(whole));
+  const labels = train_on === 'all' ? input_ids.slice() : new Int32Array(input_ids.length).fill(IGNORED);
+  if (train_on === 'assistant') {
+    let textAt = 0;
+    let tokenAt = 0;
+    /** Tokenises the next piece of the text and checks that the whole has the same tokens there. */
+    const advance = (end: number): [number, number] => {
+      const ids = tokenizer.encode(whole.slice(textAt, end));
+      const from = tokenAt;
+      const same = from + ids.length <= input_ids.length && ids.every((id, i) => id === input_ids[from + i]);
+      if (!same) throw straddles(template, whole, textAt);
+      textAt = end;
+      tokenAt += ids.length;
+      return [from, tokenAt];
+    };
+    messages.forEach(({ role }, i) => {
+      if (role !== 'assistant') return;
+      const given = renderChat(template, messages.slice(0, i), { ...special, add_generation_prompt: true });
+      const answered = renderChat(template, messages.slice(0, i + 1), special);
+      if (!answered.startsWith(given) || !whole.startsWith(answered) || given.length < textAt) throw rewrites(template);
+      advance(given.length);
+      const [from, to] = advance(endOfTurn(tokenizer, answered, given.length));
+      labels.set(input_ids.subarray(from, to), from);
     });
-  const whole = render(messages.length, false);
-  const pieces: Piece[] = [];
-  let at = 0;
-  const cutTo = (end: number, learn: boolean) => {
-    pieces.push({ text: whole.slice(at, end), learn });
-    at = end;
-  };
-  for (const [i, message] of messages.entries()) {
-    if (message.role !== 'assistant') continue;
-    const before = render(i, true);
-    const after = render(i + 1, false);
-    if (!whole.startsWith(before) || !whole.startsWith(after) || after.length < before.length || before.length < at)
-      throw new UserError(
-        `chat template: does not render turn ${i + 1} at the end of what precedes it; use another template`,
-      );
-    cutTo(before.length, false);
-    // White space after the end-of-turn token separates turns and is not the assistant's.
-    const spoken = after.slice(before.length);
-    cutTo(before.length + spoken.trimEnd().length, true);
+    advance(whole.length);
+    if (tokenAt !== input_ids.length) throw straddles(template, whole, textAt);
   }
-  cutTo(whole.length, false);
-  return pieces;
+  if (labels.length > 0) labels[0] = IGNORED;
+  return { input_ids, labels };
 }
 
-export interface TokenizeOptions {
-  train_on: TrainOn;
-  max_seq_length: number;
-  /** What to do with a conversation that is longer: refuse the file, cut its end off, or leave it out. */
-  on_overflow: 'error' | 'truncate' | 'skip';
-  /** Named in errors. */
-  file: string;
+/** Where the answer that starts at `start` ends in `text`: behind its last special token if only white space follows. */
+function endOfTurn(tokenizer: Tokenizer, text: string, start: number): number {
+  const end = Math.max(start, text.trimEnd().length);
+  const last = tokenizer.encode(text.slice(start, end)).at(-1);
+  return last !== undefined && tokenizer.isSpecial(last) ? end : text.length;
+}
+
+function rewrites(template: ChatTemplate): UserError {
+  return complain({
+    where: `chat template ${template.name}`,
+    got: 'a text for the first turns that is no beginning of the whole',
+    expected: 'a template that appends turn by turn',
+    remedy: "train on 'all', or choose another template ('chatml' or 'llama-3.1')",
+  });
+}
+
+function straddles(template: ChatTemplate, whole: string, at: number): UserError {
+  const around = JSON.stringify(whole.slice(Math.max(0, at - 12), at + 12));
+  return complain({
+    where: `chat template ${template.name}`,
+    got: `a token across the border of an answer, near ${around}`,
+    expected: 'answers whose first and last tokens stand alone',
+    remedy: "remove the white space around the answer, or train on 'all'",
+  });
+}
+
+/** What to do with a conversation that is longer than the window: refuse the data, cut the end off, or leave it out. */
+export type OnOverflow = 'error' | 'truncate' | 'skip';
+
+/** The documents of a data set, and what happened to those that did not fit. */
+export interface TokenizedDataset {
+  samples: Sample[];
+  /** Number of samples that lost their end. */
+  truncated: number;
+  /** Number of conversations left out: too long, or without a target (after cutting). */
+  skipped: number;
 }
 
 /**
- * Tokenises conversations for training.
- *
- * @throws UserError naming file and line of a conversation that is longer than the window
+ * Tokenises a data set, one sample a conversation, in the same order.
+ * @throws UserError naming `file:line` for what {@link tokenizeConversation} refuses and for a conversation longer than
+ * `max_seq_length` tokens with `on_overflow: 'error'`; naming the file when nothing is left
  */
-export function tokenizeConversations(
+export function tokenizeDataset(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   conversations: readonly Conversation[],
-  { train_on, max_seq_length, on_overflow, file }: TokenizeOptions,
-): Sample[] {
-  const samples: Sample[] = [];
+  options: { train_on: TrainOn; max_seq_length: number; on_overflow: OnOverflow; file: string },
+): TokenizedDataset {
+  const { train_on, max_seq_length, on_overflow, file } = options;
+  const result: TokenizedDataset = { samples: [], truncated: 0, skipped: 0 };
   for (const { messages, line } of conversations) {
-    const sample = tokenizeConversation(tokenizer, template, messages, train_on);
-    const length = sample.input_ids.length;
-    if (length <= max_seq_length) samples.push(sample);
-    else if (on_overflow === 'truncate')
-      samples.push({
+    let sample: Sample;
+    try {
+      sample = tokenizeConversation(tokenizer, template, messages, { train_on });
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${file}:${line}: ${error.message}`) : error;
+    }
+    const { length } = sample.input_ids;
+    const tooLong = length > max_seq_length;
+    if (tooLong && on_overflow === 'error') {
+      throw complain({
+        where: `${file}:${line}`,
+        got: `a conversation of ${length} tokens`,
+        expected: `at most max_seq_length = ${max_seq_length}`,
+        remedy: "raise max_seq_length, shorten the conversation, or set on_overflow to 'truncate' or 'skip'",
+      });
+    }
+    if (tooLong && on_overflow === 'truncate') {
+      sample = {
         input_ids: sample.input_ids.slice(0, max_seq_length),
         labels: sample.labels.slice(0, max_seq_length),
-      });
-    else if (on_overflow === 'error')
-      throw new UserError(
-        `${file}:${line}: has ${length} tokens, expected at most max_seq_length = ${max_seq_length}; raise max_seq_length or set on_overflow to truncate or skip`,
-      );
+      };
+    }
+    if ((tooLong && on_overflow === 'skip') || sample.labels.every((label) => label === IGNORED)) {
+      result.skipped++;
+      continue;
+    }
+    if (tooLong) result.truncated++;
+    result.samples.push(sample);
   }
-  if (samples.length === 0)
-    throw new UserError(`${file}: no conversation fits max_seq_length = ${max_seq_length}; raise it`);
-  return samples;
+  if (result.samples.length > 0) return result;
+  throw complain({
+    where: file,
+    got: `no conversation with a target within ${max_seq_length} tokens (of ${conversations.length})`,
+    expected: 'at least one',
+    remedy: 'raise max_seq_length, or give shorter conversations',
+  });
 }

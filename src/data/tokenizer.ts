@@ -2,122 +2,171 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
-import { UserError } from '../errors.ts';
+import { complain } from '../errors.ts';
 
-const tokenSchema = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
+const specialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
 
 const configSchema = z.looseObject({
-  bos_token: tokenSchema,
-  eos_token: tokenSchema,
-  pad_token: tokenSchema,
-  chat_template: z.union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() }))]).nullish(),
+  bos_token: specialToken.nullish(),
+  eos_token: specialToken.nullish(),
+  pad_token: specialToken.nullish(),
+  chat_template: z
+    .union([z.string(), z.array(z.looseObject({ name: z.string(), template: z.string() })).min(1)])
+    .nullish(),
 });
 
-const fileSchema = z.looseObject({
+const tokenizerSchema = z.looseObject({
+  model: z.looseObject({ vocab: z.unknown() }),
   added_tokens: z
-    .array(z.looseObject({ id: z.number().int(), content: z.string(), special: z.boolean().optional() }))
-    .default([]),
-  model: z.looseObject({ type: z.string().optional() }),
+    .array(z.looseObject({ id: z.number().int().min(0), content: z.string() }))
+    .nullish()
+    .transform((tokens) => tokens ?? []),
 });
 
-/** A tokenizer of a Hugging Face directory: tokenizer.json with tokenizer_config.json. */
+/** A special token: its text and its id. */
+export interface SpecialToken {
+  text: string;
+  id: number;
+}
+
+/** A model's tokenizer, as its `tokenizer.json` and `tokenizer_config.json` describe it. */
 export class Tokenizer {
-  readonly bos: string | null;
-  readonly eos: string | null;
-  readonly pad: string | null;
-  /** The Jinja template that the checkpoint brings, if any. */
+  private readonly inner: HuggingFaceTokenizer;
+  private readonly specialIds = new Set<number>();
+  /** Where it came from, for messages. */
+  readonly directory: string;
+  /** The token a document starts with, if the model has one. */
+  readonly bos: SpecialToken | null;
+  /** The token a document or a turn ends with, if the model has one. */
+  readonly eos: SpecialToken | null;
+  /** The filler of short rows, if the model has one. */
+  readonly pad: SpecialToken | null;
+  /** The model's own chat template (Jinja), if it has one. */
   readonly chatTemplate: string | null;
-  readonly #tokenizer: HuggingFaceTokenizer;
 
-  constructor(file: unknown, config: z.infer<typeof configSchema>, templateFile: string | null) {
-    this.#tokenizer = new HuggingFaceTokenizer(file as object, config);
-    const text = (token: z.infer<typeof tokenSchema>) => (typeof token === 'string' ? token : (token?.content ?? null));
-    this.bos = text(config.bos_token);
-    this.eos = text(config.eos_token);
-    this.pad = text(config.pad_token);
-    const { chat_template: template } = config;
-    const inConfig = Array.isArray(template) ? template.find(({ name }) => name === 'default')?.template : template;
-    this.chatTemplate = templateFile ?? inConfig ?? null;
+  /** Use {@link loadTokenizer}. */
+  constructor(directory: string, content: object, config: z.infer<typeof configSchema>, chatTemplate: string | null) {
+    this.inner = new HuggingFaceTokenizer(content, config);
+    for (const [id, token] of this.inner.get_added_tokens_decoder()) if (token.special) this.specialIds.add(id);
+    this.directory = directory;
+    this.chatTemplate = chatTemplate;
+    this.bos = this.special('bos_token', config.bos_token);
+    this.eos = this.special('eos_token', config.eos_token);
+    this.pad = this.special('pad_token', config.pad_token);
   }
 
-  /** Token ids of a text; special tokens written in it are recognised, none are added. */
+  /** Text to ids. Adds no special tokens, but recognises those written in the text. */
   encode(text: string): number[] {
-    return text === '' ? [] : this.#tokenizer.encode(text, { add_special_tokens: false }).ids;
+    if (text === '') return [];
+    const { ids, tokens }: { ids: number[]; tokens: string[] } = this.inner.encode(text, { add_special_tokens: false });
+    const unknown = ids.findIndex((id) => !Number.isInteger(id));
+    if (unknown >= 0) {
+      throw complain({
+        where: `tokenizer in ${this.directory}`,
+        got: `the text ${JSON.stringify(tokens[unknown])}`,
+        expected: 'text its vocabulary can express',
+        remedy: 'remove that text from the data, or use a byte-level tokenizer',
+      });
+    }
+    return ids;
   }
 
-  /** Text of token ids; bytes that are no UTF-8 become U+FFFD. */
-  decode(ids: readonly number[], options: { skipSpecial?: boolean } = {}): string {
-    if (ids.length === 0) return '';
-    return this.#tokenizer.decode([...ids], {
+  /**
+   * Ids to text; bytes that are no UTF-8 become U+FFFD. Spaces before punctuation are kept whatever
+   * `clean_up_tokenization_spaces` says: that option was meant for word-piece models and would alter the text.
+   * @throws UserError for an id outside the vocabulary
+   */
+  decode(ids: ArrayLike<number>, options: { skipSpecial?: boolean } = {}): string {
+    const list = Array.from(ids);
+    if (list.length === 0) return '';
+    for (const id of list) {
+      if (this.inner.id_to_token(id) !== undefined) continue;
+      throw complain({
+        where: `tokenizer in ${this.directory}`,
+        got: `token id ${id}`,
+        expected: 'an id of its vocabulary',
+        remedy: 'use the tokenizer that belongs to the model',
+      });
+    }
+    return this.inner.decode(list, {
       skip_special_tokens: options.skipSpecial ?? false,
       clean_up_tokenization_spaces: false,
     });
   }
 
-  /** The id of a token that is written exactly so, null if there is none. */
-  idOf(token: string | null): number | null {
-    if (token === null) return null;
-    return this.#tokenizer.token_to_id(token) ?? null;
+  /** Whether an id is that of a special token (one that is no text). */
+  isSpecial(id: number): boolean {
+    return this.specialIds.has(id);
+  }
+
+  /** The id of a token written exactly so in the vocabulary, or null. */
+  idOf(token: string): number | null {
+    return this.inner.token_to_id(token) ?? null;
+  }
+
+  private special(key: string, text: string | null | undefined): SpecialToken | null {
+    if (text == null) return null;
+    const id = this.idOf(text);
+    if (id !== null) return { text, id };
+    throw complain({
+      where: path.join(this.directory, 'tokenizer_config.json'),
+      got: `${key} ${JSON.stringify(text)}, which tokenizer.json lacks`,
+      expected: 'a token of the vocabulary',
+      remedy: 'take both files from the same model',
+    });
   }
 }
 
 /**
- * Loads a tokenizer.
- *
+ * Reads a tokenizer from a model's directory: `tokenizer.json`, `tokenizer_config.json` and, where present,
+ * `chat_template.jinja`, which goes before the template in the configuration (as in transformers).
  * @throws UserError naming the file that is missing or malformed
  */
-export function loadTokenizer(dir: string): Tokenizer {
-  const file = readJson(path.join(dir, 'tokenizer.json'), fileSchema);
-  const configFile = path.join(dir, 'tokenizer_config.json');
-  const config = existsSync(configFile) ? readJson(configFile, configSchema) : {};
-  const templateFile = path.join(dir, 'chat_template.jinja');
-  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : null;
+export function loadTokenizer(directory: string): Tokenizer {
+  const contentFile = path.join(directory, 'tokenizer.json');
+  const content = readJson(contentFile, tokenizerSchema);
+  const config = readJson(path.join(directory, 'tokenizer_config.json'), configSchema);
+  const templateFile = path.join(directory, 'chat_template.jinja');
+  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : defaultTemplate(config);
   try {
-    return new Tokenizer(file, config, template);
+    return new Tokenizer(directory, content, config, template);
   } catch (error) {
-    throw new UserError(
-      `${dir}: its tokenizer cannot be used (${(error as Error).message}); pass a directory with a tokenizer.json of a Llama`,
-    );
+    if (error instanceof Error && error.name === 'UserError') throw error;
+    throw malformed(contentFile, error instanceof Error ? error.message : String(error));
   }
 }
 
+function defaultTemplate({ chat_template }: z.infer<typeof configSchema>): string | null {
+  if (chat_template == null || typeof chat_template === 'string') return chat_template ?? null;
+  return (chat_template.find(({ name }) => name === 'default') ?? chat_template[0]).template;
+}
+
 function readJson<T>(file: string, schema: z.ZodType<T>): T {
-  if (!existsSync(file)) throw new UserError(`${file}: missing; pass a Hugging Face directory with its tokenizer`);
+  if (!existsSync(file)) {
+    throw complain({
+      where: file,
+      got: 'no such file',
+      expected: "the tokenizer's tokenizer.json and tokenizer_config.json",
+      remedy: 'give the directory of a complete Hugging Face model',
+    });
+  }
   let json: unknown;
   try {
     json = JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
-    throw new UserError(`${file}: is not JSON (${(error as Error).message}); download it again`);
+    throw malformed(file, error instanceof Error ? error.message : String(error));
   }
   const result = schema.safeParse(json);
   if (result.success) return result.data;
-  const [issue] = result.error.issues;
-  throw new UserError(`${file}: ${issue.path.join('.')}: ${issue.message}; download it again`);
+  const issue = result.error.issues[0];
+  throw malformed(file, `${issue.path.join('.') || 'content'}: ${issue.message}`);
 }
 
-/** Turns a stream of tokens into text, holding characters back until all their bytes have come. */
-export class StreamDecoder {
-  readonly #tokenizer: Tokenizer;
-  #ids: number[] = [];
-
-  constructor(tokenizer: Tokenizer) {
-    this.#tokenizer = tokenizer;
-  }
-
-  /** The text that is complete with this token; empty inside a character. */
-  push(id: number): string {
-    this.#ids.push(id);
-    const text = this.#tokenizer.decode(this.#ids);
-    // A character of four bytes spans at most four tokens; what is still undecodable then is no UTF-8.
-    if (text.endsWith('\uFFFD') && this.#ids.length < 4) return '';
-    this.#ids = [];
-    return text;
-  }
-
-  /** What was held back at the end of the stream. */
-  flush(): string {
-    const text = this.#tokenizer.decode(this.#ids);
-    this.#ids = [];
-    return text;
-  }
+function malformed(file: string, problem: string) {
+  return complain({
+    where: file,
+    got: problem,
+    expected: 'a file of a Hugging Face fast tokenizer',
+    remedy: "fetch the model's tokenizer files again",
+  });
 }
