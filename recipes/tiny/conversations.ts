@@ -28,11 +28,6 @@ export function answerText({ a, b, upward }: Question): string {
   return `${larger === upward ? 'Yes' : 'No'}, ${a} is ${larger ? 'larger' : 'smaller'} than ${b}.`;
 }
 
-/** Whether an answer gives verdict and relation rightly, in the format that the data teaches. */
-export function isRight(question: Question, answer: string): boolean {
-  return answer.trim() === answerText(question);
-}
-
 export function randomQuestion(random: Random): Question {
   const [a, b]: [Decimal, Decimal] = randomPair(random);
   const { ask, upward } = random.pick(QUESTIONS);

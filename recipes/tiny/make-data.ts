@@ -42,7 +42,10 @@ const train = Array.from({ length: TRAIN }, () => {
   const question = fresh();
   return turns(questionText(question), answerText(question));
 });
-const heldOut = Array.from({ length: HELD_OUT }, () => JSON.stringify(fresh()));
+const heldOut = Array.from({ length: HELD_OUT }, () => {
+  const question = fresh();
+  return JSON.stringify({ question: questionText(question), answer: answerText(question) });
+});
 
 mkdirSync('data/tiny', { recursive: true });
 writeFileAtomic('data/tiny/train.jsonl', `${train.join('\n')}\n`);

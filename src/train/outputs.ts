@@ -1,0 +1,50 @@
+import path from 'node:path';
+import { writeAdapter } from '../formats/peft.ts';
+import { copyTokenizer, mergedWeights, readTensors, saveMerged } from '../models/save.ts';
+import { writeLlamaGguf } from '../models/save-gguf.ts';
+import type { Session } from './finetune.ts';
+
+/** Kinds of file that a run can leave behind. */
+export interface Outputs {
+  /** PEFT adapter directory. */
+  adapter: boolean;
+  /** Merged Hugging Face directory in this dtype. */
+  merged: 'float32' | 'float16' | 'bfloat16' | null;
+  /** GGUF files of the merged model. */
+  gguf: readonly ('f16' | 'q8_0')[];
+}
+
+/** Writes what was asked for below `dir`; returns the paths. */
+export async function writeOutputs(
+  session: Session,
+  modelDir: string,
+  dir: string,
+  outputs: Outputs,
+): Promise<string[]> {
+  const { model, adapter, trainables, template } = session;
+  const written: string[] = [];
+  if (outputs.adapter && adapter) {
+    const to = path.join(dir, 'adapter');
+    await writeAdapter(to, adapter, await readTensors(trainables));
+    copyTokenizer(modelDir, to);
+    written.push(to);
+  }
+  if (outputs.merged) {
+    const to = path.join(dir, 'merged');
+    await saveMerged(model, to, { dtype: outputs.merged, tokenizerDir: modelDir });
+    written.push(to);
+  }
+  for (const type of outputs.gguf) {
+    const file = path.join(dir, `model-${type}.gguf`);
+    await writeLlamaGguf({
+      file,
+      type,
+      config: model.config,
+      tokenizerDir: modelDir,
+      chatTemplate: template.source,
+      weights: mergedWeights(model),
+    });
+    written.push(file);
+  }
+  return written;
+}
