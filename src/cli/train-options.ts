@@ -26,7 +26,7 @@ function keys(): Key[] {
 }
 
 /** A flag's text as the value that YAML would read: numbers, booleans, lists in brackets or separated by commas. */
-function valueOf(name: string, text: string): unknown {
+function flagValue(name: string, text: string): unknown {
   if (name === 'target_modules' && text.includes(',') && !text.startsWith('['))
     return text.split(',').map((part) => part.trim());
   if (name === 'modules_to_save' && !text.startsWith('[') && text !== 'null')
@@ -67,7 +67,7 @@ export function trainConfigOf(
   for (const { name } of keys()) {
     const camel = name.replaceAll('-', '_').replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
     const text = flags[camel] ?? flags[name];
-    if (typeof text === 'string') values[name] = valueOf(name, text);
+    if (typeof text === 'string') values[name] = flagValue(name, text);
   }
   return parseTrainConfig(values, recipe ?? 'command line');
 }
