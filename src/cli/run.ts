@@ -33,6 +33,6 @@ function prepare(command: Command): void {
   command
     .exitOverride()
     .showHelpAfterError(false)
-    .configureOutput({ outputError: (text, write) => write(text.trimEnd().replace(/\n+/g, ' ') + '\n') });
+    .configureOutput({ outputError: (text, write) => write(`${text.trimEnd().replace(/\n+/g, ' ')}\n`) });
   for (const child of command.commands) prepare(child as Command);
 }

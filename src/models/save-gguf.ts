@@ -1,7 +1,8 @@
 import path from 'node:path';
 import { fromFloat32 } from '../formats/elements.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
-import { GGML_TYPES, type GgmlType, type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writer.ts';
+import { GGML_TYPES, type GgmlType } from '../formats/gguf/types.ts';
+import { type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writer.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
 import { quantizeQ8_0 } from '../quant/ggml/q8_0.ts';

@@ -1,5 +1,6 @@
 import { open, rename, rm } from 'node:fs/promises';
 import { sizeOf } from '../../tensor/shape.ts';
+import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
 
 /** Metadata values with the type that GGUF stores them in. */
 export type GgufValue =
@@ -12,15 +13,6 @@ export type GgufValue =
 /** Numbers of the value types in the format. */
 const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
 
-/** Element types of tensors: their number in ggml, and bytes of a block of so many elements. */
-export const GGML_TYPES = {
-  f32: { id: 0, block: 1, bytes: 4 },
-  f16: { id: 1, block: 1, bytes: 2 },
-  q8_0: { id: 8, block: 32, bytes: 34 },
-} as const;
-
-export type GgmlType = keyof typeof GGML_TYPES;
-
 /** A tensor to be written; its bytes are asked for when its turn comes. */
 export interface GgufTensor {
   name: string;
@@ -32,12 +24,6 @@ export interface GgufTensor {
 
 /** Tensors begin at multiples of this. */
 const ALIGNMENT = 32;
-
-/** Bytes of a tensor in a type. */
-export function ggmlBytes(type: GgmlType, elements: number): number {
-  const { block, bytes } = GGML_TYPES[type];
-  return (elements / block) * bytes;
-}
 
 /**
  * Writes a GGUF file, version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), one tensor in memory at a
