@@ -27,17 +27,22 @@ type Maker = (random: Random) => string;
 
 const sign = (a: Decimal, b: Decimal) => (compare(a, b) > 0 ? '>' : compare(a, b) < 0 ? '<' : '=');
 
-/** Statements about two numbers; every one is true. */
+/**
+ * Statements about two numbers; every one is true. Most name both numbers before they say how these compare: only then
+ * can the next word be known, which is what the model learns from.
+ */
 const comparisons: readonly Maker[] = [
-  (random) => withPair(random, (a, b) => `${a.text} ${sign(a, b)} ${b.text}`),
+  (random) => withPair(random, (a, b) => `compare ${a.text} ${b.text}: ${sign(a, b)}`),
+  (random) => withPair(random, (a, b) => `${a.text} and ${b.text}: ${compare(a, b) > 0 ? 'larger' : 'smaller'}`),
   (random) => withPair(random, (a, b) => `max(${a.text}, ${b.text}) = ${compare(a, b) > 0 ? a.text : b.text}`),
   (random) => withPair(random, (a, b) => `min(${a.text}, ${b.text}) = ${compare(a, b) < 0 ? a.text : b.text}`),
   (random) =>
     withPair(random, (a, b) => `${a.text} is ${random.pick(compare(a, b) > 0 ? LARGER : SMALLER)} than ${b.text}.`),
-  (random) =>
-    withPair(random, (a, b) => `${a.text} is not ${random.pick(compare(a, b) > 0 ? SMALLER : LARGER)} than ${b.text}.`),
   (random) => claim(random, (a, word, b, truth) => `${a} is ${word} than ${b}: ${truth ? 'true' : 'false'}`),
-  (random) => claim(random, (a, word, b, truth) => `is ${a} ${word} than ${b}? ${truth ? 'yes' : 'no'}`),
+  (random) => {
+    const { statement, truth } = yesOrNo(random);
+    return `${statement} ${truth ? 'yes' : 'no'}`;
+  },
   (random) => claim(random, (a, word, b, truth) => `Is ${a} ${word} than ${b}? ${truth ? 'It is.' : 'It is not.'}`),
   (random) => {
     const [a, b] = randomPair(random);
@@ -104,6 +109,16 @@ function claim(random: Random, say: (a: string, word: string, b: string, truth: 
   const [a, b] = randomPair(random);
   const upward = random.uniform() < 0.5;
   return say(a.text, random.pick(upward ? LARGER : SMALLER), b.text, compare(a, b) > 0 === upward);
+}
+
+/** A question about two numbers that one word answers. */
+export function yesOrNo(random: Random): { statement: string; truth: boolean } {
+  let truth = false;
+  const statement = claim(random, (a, word, b, known) => {
+    truth = known;
+    return `is ${a} ${word} than ${b}?`;
+  });
+  return { statement, truth };
 }
 
 function padded({ text }: Decimal): string {

@@ -7,7 +7,7 @@ import { Command } from 'commander';
 import { Random } from '../../src/data/random.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { parseLlamaConfig } from '../../src/formats/hf-config.ts';
-import type { Document } from '../../src/models/batch.ts';
+import { batchOf, type Document } from '../../src/models/batch.ts';
 import { initialWeight, weightShapes } from '../../src/models/init.ts';
 import { Llama, type Precision } from '../../src/models/llama.ts';
 import { saveMerged } from '../../src/models/save.ts';
@@ -17,15 +17,15 @@ import { Device } from '../../src/tensor/device.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { Progress } from '../../src/train/progress.ts';
 import { Trainer } from '../../src/train/trainer.ts';
-import { corpusDocument } from './corpus.ts';
+import { corpusDocument, yesOrNo } from './corpus.ts';
 import { FastEncoder } from './fast-encode.ts';
 
 const options = new Command()
   .option('--out <dir>', 'where the model goes', 'models/tiny')
-  .option('--steps <n>', 'optimiser steps', Number, 6000)
-  .option('--tokens <n>', 'tokens in a step', Number, 32768)
+  .option('--steps <n>', 'optimiser steps', Number, 3000)
+  .option('--tokens <n>', 'tokens in a step', Number, 2048)
   .option('--lr <rate>', 'peak learning rate', Number, 3e-3)
-  .option('--precision <p>', 'f32 or mixed', 'mixed')
+  .option('--precision <p>', 'f32 or mixed', 'f32')
   .option('--seed <n>', 'seed of weights and documents', Number, 1)
   .parse()
   .opts<{ out: string; steps: number; tokens: number; lr: number; precision: Precision; seed: number }>();
@@ -34,6 +34,7 @@ const tokenizer = loadTokenizer('models/tiny');
 const encoder = new FastEncoder(tokenizer);
 const [bos, end] = ['<|begin_of_text|>', '<|end_of_text|>'].map((token) => tokenizer.idOf(token) as number);
 const random = new Random(options.seed);
+const probeRandom = new Random(99);
 const config = parseLlamaConfig(
   JSON.parse(readFileSync('recipes/tiny/config.json', 'utf8')),
   'recipes/tiny/config.json',
@@ -73,11 +74,39 @@ function documents(): Document[] {
   return batch;
 }
 
+/** Share of fresh yes-or-no statements whose last word the model gets right. */
+async function accuracy(): Promise<number> {
+  const claims = Array.from({ length: 100 }, () => yesOrNo(probeRandom));
+  const ids = claims.map(({ statement }) => [bos, ...encoder.encode(statement)]);
+  const [yes, no] = [' yes', ' no'].map((word) => encoder.encode(word)[0]);
+  const logits = await device.scopeAsync(async () =>
+    model
+      .logits(
+        batchOf(
+          device,
+          ids.map((input_ids) => ({ input_ids })),
+          0,
+        ),
+      )
+      .data(),
+  );
+  let row = -1;
+  return (
+    claims.filter(({ truth }, i) => {
+      row += ids[i].length;
+      const at = row * config.vocab_size;
+      return logits[at + yes] > logits[at + no] === truth;
+    }).length / claims.length
+  );
+}
+
 const progress = new Progress(options.steps);
 for (let step = 1; step <= options.steps; step++) {
   const line = progress.line(await trainer.step([documents()]));
-  if (step % 100 === 0 || step < 4) console.log(line);
+  if (step % 50 === 0 || step < 4) console.log(line);
+  if (step % 250 === 0 || step === options.steps) {
+    await saveMerged(model, options.out, { dtype: 'float16' });
+    console.log(`wrote ${options.out}; right about which number is larger: ${(100 * (await accuracy())).toFixed(0)} %`);
+  }
 }
-await saveMerged(model, options.out, { dtype: 'float16' });
-console.log(`wrote ${options.out}`);
 device.close();
