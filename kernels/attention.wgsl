@@ -2,8 +2,10 @@
 // q, o and their gradients are [queries, heads, WIDTH]; k, v and theirs [keys, kv_heads, WIDTH]; all sums in f32.
 //
 // A key outside a query's range never takes part in arithmetic: its weight and its row are replaced by zero with
-// select before they are used, so that a NaN or Inf in one document stays there. Whether a tile needs this depends on
-// the ranges alone, hence so do the order of additions and the bits of every result.
+// select before they are used, so that a NaN or Inf in one document stays there. A query's sums run over its keys in
+// order, one after the other: the bits of a document's results do not depend on its place or its neighbours.
+//
+// attention_plain.wgsl is the sibling without workgroup memory.
 #include "include/attention_layout.wgsl"
 #include "include/read_{{READ}}_{{X}}.wgsl" with name=q, binding=2
 #include "include/read_{{READ}}_{{X}}.wgsl" with name=k, binding=3
@@ -137,27 +139,22 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       workgroupBarrier();
     }
     let whole = first >= block.z && first + STEP <= block.w;
-    for (var r = 0u; r < OWN; r++) {
-      let row = r * LANES + lane;
-      var higher = highest[r];
-      for (var step = 0u; step < STEP; step++) {
-        let key = first + step;
-        let seen = whole || (key >= own[r].x && key < own[r].y);
-        higher = max(higher, select(LOWEST, scores[slot(0u, step, row)], seen));
-      }
-      let shrink = exp(highest[r] - higher);
-      highest[r] = higher;
-      sum[r] *= shrink;
-      for (var c = 0u; c < VECS; c++) {
-        sums[r * VECS + c] *= shrink;
-      }
-    }
     for (var step = 0u; step < STEP; step++) {
       let key = first + step;
       var weight: array<f32, OWN>;
       for (var r = 0u; r < OWN; r++) {
         let seen = whole || (key >= own[r].x && key < own[r].y);
-        weight[r] = select(0.0, exp(scores[slot(0u, step, r * LANES + lane)] - highest[r]), seen);
+        let score = scores[slot(0u, step, r * LANES + lane)];
+        // Key by key and not tile by tile: where tiles begin depends on the neighbours in the row, bits must not.
+        if (seen && score > highest[r]) {
+          let shrink = exp(highest[r] - score);
+          highest[r] = score;
+          sum[r] *= shrink;
+          for (var c = 0u; c < VECS; c++) {
+            sums[r * VECS + c] *= shrink;
+          }
+        }
+        weight[r] = select(0.0, exp(score - highest[r]), seen);
         sum[r] += weight[r];
       }
       if (whole) {

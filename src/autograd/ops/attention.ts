@@ -2,6 +2,7 @@ import { complain } from '../../errors.ts';
 import { castTo, contiguous } from '../../tensor/copy.ts';
 import type { Launch } from '../../tensor/device.ts';
 import type { DType } from '../../tensor/dtype.ts';
+import { type AttentionPath, attentionPath } from '../../tensor/kernel-paths.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { combinations, type KernelVariant } from '../../tensor/variants.ts';
 import { type AttentionRanges, RANGE_BLOCK } from '../attention-ranges.ts';
@@ -15,44 +16,70 @@ export interface AttentionOptions {
   ranges: AttentionRanges;
   /** Factor of the scores; 1/√D if left out. */
   scale?: number;
+  /** Forced by tests; chosen by adapter if left out. */
+  path?: AttentionPath;
 }
+
+/** Options as the operation gets them. */
+type Attributes = AttentionOptions & { scale: number };
+
+/** Threads side by side in a workgroup of the tiled kernels, each with 32 / LANES rows. */
+const LANES = 8;
 
 type Defines = Record<string, string | number>;
 
-/** How a head of `width` elements is laid out over threads; see kernels/include/attention_layout.wgsl. */
-function layout(width: number, entry: string, dtype: DType): Defines {
-  const parts = Math.ceil(width / 32);
-  const step = entry === 'forward' ? (parts <= 4 ? 16 : 8) : parts <= 2 ? 16 : parts <= 4 ? 8 : 4;
+/** How kernels read and write heads of `width` elements. */
+function access(width: number, dtype: DType): Defines {
   return {
     X: dtype,
     // Rows of odd width share f16 words: they are written as f32 and converted.
     Y: width % 2 === 0 ? dtype : 'f32',
     READ: width % 4 === 0 ? 'quads' : 'ragged',
     WIDTH: width,
-    PARTS: parts,
-    VECS: Math.ceil(width / 4 / parts),
-    STEP: step,
-    LANES: Number(process.env.LANES ?? 8),
   };
 }
 
-function launch(entry: string, q: Tensor, k: Tensor, options: Required<AttentionOptions>) {
+/** How a head of `width` elements is laid out over threads; see kernels/include/attention_layout.wgsl. */
+function layout(width: number, entry: string, dtype: DType): Defines {
+  const parts = Math.ceil(width / 32);
+  const step = entry === 'forward' ? (parts <= 4 ? 16 : 8) : parts <= 2 ? 16 : parts <= 4 ? 8 : 4;
+  return {
+    ...access(width, dtype),
+    PARTS: parts,
+    VECS: Math.ceil(width / 4 / parts),
+    STEP: step,
+    LANES,
+  };
+}
+
+/** End of the plain kernels' loops over the vec4s of a row; see kernels/attention_plain.wgsl. */
+function quadsOf(width: number): string {
+  return width <= 64 ? `${Math.ceil(width / 4)}u` : 'p.quads';
+}
+
+/** The kernel of an entry point; `output_products` has no tiles and no sibling. */
+function kernelOf(entry: string, path: AttentionPath, width: number, dtype: DType) {
+  return path === 'plain' && entry !== 'output_products'
+    ? { kernel: 'attention_plain.wgsl', entry, defines: { ...access(width, dtype), QUADS: quadsOf(width) } }
+    : { kernel: 'attention.wgsl', entry, defines: layout(width, entry, dtype) };
+}
+
+function launch(entry: string, q: Tensor, k: Tensor, options: Attributes) {
   const [queries, heads, width] = q.shape;
   const [keys, kvHeads] = k.shape;
+  const { path = attentionPath(q.device.capabilities) } = options;
   return (bindings: Launch['bindings'], workgroups: [number, number, number]) =>
     q.device.run({
-      kernel: 'attention.wgsl',
-      entry,
-      defines: layout(width, entry, q.dtype),
+      ...kernelOf(entry, path, width, q.dtype),
       bindings,
-      params: { queries, keys, heads, kv_heads: kvHeads, scale: options.scale },
+      params: { queries, keys, heads, kv_heads: kvHeads, scale: options.scale, quads: Math.ceil(width / 4) },
       workgroups,
     });
 }
 
 const stored = (like: Tensor): DType => (like.shape[2] % 2 === 0 ? like.dtype : 'f32');
 
-export const attentionOperation = operation<Required<AttentionOptions>>({
+export const attentionOperation = operation<Attributes>({
   name: 'attention',
   cheap: false,
 
@@ -172,8 +199,8 @@ export const attentionOperation = operation<Required<AttentionOptions>>({
  * @returns [T, Hq, D] in q's dtype
  * @throws UserError for shapes, dtypes or ranges that do not fit together
  */
-export function attention(q: Tensor, k: Tensor, v: Tensor, { ranges, scale }: AttentionOptions): Tensor {
-  return apply(attentionOperation, [q, k, v], { ranges, scale: scale ?? 1 / Math.sqrt(q.shape[2]) });
+export function attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  return apply(attentionOperation, [q, k, v], { ...options, scale: options.scale ?? 1 / Math.sqrt(q.shape[2]) });
 }
 
 const BINDINGS: Record<string, string[]> = {
@@ -183,14 +210,14 @@ const BINDINGS: Record<string, string[]> = {
   gradient_keys: ['q', 'k', 'v', 'grad', 'ranges', 'statistics_read', 'y', 'y2'],
 };
 
-/** Kernels by head size (every layout of threads, aligned, even and odd), dtype and entry point. */
+/** Kernels by head size (every layout of threads, aligned, even and odd), dtype, entry point and path. */
 export const variants: KernelVariant[] = combinations({
   width: ['1', '6', '20', '33', '64', '96', '128', '160', '256'],
   dtype: ['f32', 'f16'],
   entry: Object.keys(BINDINGS),
-}).map(({ width, dtype, entry }) => ({
-  kernel: 'attention.wgsl',
-  entry,
-  defines: layout(Number(width), entry, dtype as DType),
-  bindings: BINDINGS[entry],
-}));
+}).flatMap(({ width, dtype, entry }) =>
+  (['tiled', 'plain'] as const).map((path) => ({
+    ...kernelOf(entry, path, Number(width), dtype as DType),
+    bindings: BINDINGS[entry],
+  })),
+);
