@@ -10,6 +10,7 @@ import { q4_k, q5_k } from './q4_k.ts';
 import { q4_0, q4_1, q5_0, q5_1 } from './q4_q5.ts';
 import { q6_k } from './q6_k.ts';
 import { q8_0 } from './q8_0.ts';
+import { withDirectKernels } from './simd/formats.ts';
 import { hasSimd, simdSearches } from './simd/searches.ts';
 import { bf16, f16, f32 } from './unquantised.ts';
 
@@ -34,7 +35,7 @@ export function blockFormats(searches: Searches): Record<GgmlType, BlockFormat> 
   };
 }
 
-const FORMATS = blockFormats(hasSimd() ? simdSearches : plainSearches);
+const FORMATS = hasSimd() ? withDirectKernels(blockFormats(simdSearches)) : blockFormats(plainSearches);
 
 /**
  * Quantises rows to a ggml type; the same bytes as ggml_quantize_chunk.

@@ -19,8 +19,8 @@ export function findAffine(code: Code, options: AffineOptions): void {
     }
     lanes.each((v, element) => {
       const x = element.load(X);
-      code.set(min[v], select(x.below(min[v]), x, min[v]));
-      code.set(max[v], select(x.above(max[v]), x, max[v]));
+      code.set(min[v], min[v].lower(x));
+      code.set(max[v], max[v].upper(x));
       code.set(sumX[v], sumX[v].add(element.load(W).mul(x)));
     });
 

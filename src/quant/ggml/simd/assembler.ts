@@ -40,12 +40,20 @@ export class Int extends Value {
     return new Int([...this.code, ...int(bits).code, 0x74]);
   }
 
+  shrUnsigned(bits: number): Int {
+    return new Int([...this.code, ...int(bits).code, 0x76]);
+  }
+
   below(other: Int | number): Int {
     return new Int([...this.code, ...int(other).code, 0x49]);
   }
 
   and(other: Int): Int {
     return new Int([...this.code, ...other.code, 0x71]);
+  }
+
+  or(other: Int): Int {
+    return new Int([...this.code, ...other.code, 0x72]);
   }
 }
 
@@ -63,6 +71,8 @@ export class Ints extends Value {
   not = () => new Ints(vector(0x4d, this));
   shl = (bits: number) => new Ints([...this.code, ...int(bits).code, ...opcode(0xab)]);
   shr = (bits: number) => new Ints([...this.code, ...int(bits).code, ...opcode(0xac)]);
+  /** Fills with zeros, where shr repeats the sign. */
+  shrUnsigned = (bits: number) => new Ints([...this.code, ...int(bits).code, ...opcode(0xad)]);
   toFloats = () => new Floats(vector(0xfa, this));
   /** The same bits as floats. */
   asFloats = () => new Floats(this.code);
@@ -70,10 +80,12 @@ export class Ints extends Value {
   any = () => new Int(vector(0x53, this));
   /** Eight 16-bit integers from this and another, saturating. */
   narrow = (other: Ints) => new Ints(vector(0x85, this, other));
+  /** Eight unsigned 16-bit integers from this and another, saturating. */
+  narrowUnsigned = (other: Ints) => new Ints(vector(0x86, this, other));
   /** Sixteen unsigned bytes from 16-bit integers of this and another, saturating. */
   narrowBytes = (other: Ints) => new Ints(vector(0x66, this, other));
-  /** Sixteen signed bytes from 16-bit integers of this and another, saturating. */
-  narrowSignedBytes = (other: Ints) => new Ints(vector(0x65, this, other));
+  /** The top bits of sixteen bytes. */
+  topBits = () => new Int(vector(0x64, this));
   /** Bytes of this at the indices in another vector of bytes. */
   swizzle = (indices: Ints) => new Ints(vector(0x0e, this, indices));
 }
@@ -86,6 +98,11 @@ export class Floats extends Value {
   div = (other: Floats | number) => new Floats(vector(0xe7, this, floats(other)));
   sqrt = () => new Floats(vector(0xe3, this));
   abs = () => new Floats(vector(0xe0, this));
+  trunc = () => new Floats(vector(0x69, this));
+  /** The other where that is less, else this: this, too, if either is NaN. */
+  lower = (other: Floats) => new Floats(vector(0xea, this, other));
+  /** The other where this is less, else this: this, too, if either is NaN. */
+  upper = (other: Floats) => new Floats(vector(0xeb, this, other));
   neg = () => new Floats(vector(0xe1, this));
   equal = (other: Floats | number) => new Ints(vector(0x41, this, floats(other)));
   unequal = (other: Floats | number) => new Ints(vector(0x42, this, floats(other)));
@@ -139,6 +156,11 @@ export function loadInts(address: Int | number, offset = 0): Ints {
   return new Ints([...int(address).code, ...opcode(0x00), ...memory(offset)]);
 }
 
+/** One integer from memory. */
+export function loadInt(address: Int | number, offset = 0): Int {
+  return new Int([...int(address).code, 0x28, ...memory(offset)]);
+}
+
 /** Lanes of `yes` where the mask is set, else of `no`. */
 export function select<T extends Ints | Floats>(mask: Ints, yes: T, no: T): T {
   return same(yes, [...yes.code, ...no.code, ...mask.code, ...opcode(0x52)]);
@@ -170,6 +192,11 @@ export class Code {
 
   store(value: Ints | Floats, address: Int | number, offset = 0): void {
     this.body.push(...int(address).code, ...value.code, ...opcode(0x0b), ...memory(offset));
+  }
+
+  /** Stores the low two or all four bytes of an integer. */
+  storeInt(value: Int, bytes: 2 | 4, address: Int | number, offset = 0): void {
+    this.body.push(...int(address).code, ...value.code, bytes === 2 ? 0x3b : 0x36, ...memory(offset));
   }
 
   /** Runs the body for 0, step, 2·step … below `end`, once at least. */

@@ -3,7 +3,7 @@ import { type Code, type Floats, floats, type Int, type Ints, loadFloats, loadSp
 import { CODES, VALUES, X } from './memory.ts';
 
 /** See `nearestInt` of ../float.ts: the same bits. */
-const ROUNDER = 12582912;
+export const ROUNDER = 12582912;
 
 /** ggml's rounding to an integer, limited to low..high. */
 export function nearest(x: Floats, low: number, high: number): Ints {
@@ -130,7 +130,8 @@ export class Lanes {
   }
 }
 
-function transpose(code: Code, [a, b, c, d]: Floats[]): Floats[] {
+/** Rows of four to columns. */
+export function transpose(code: Code, [a, b, c, d]: Floats[]): Floats[] {
   const low = [0, 4, 1, 5];
   const high = [2, 6, 3, 7];
   const [ab, cd, AB, CD] = [a.shuffle(b, low), c.shuffle(d, low), a.shuffle(b, high), c.shuffle(d, high)].map((x) =>

@@ -16,6 +16,8 @@ export const STEPS = 256;
 export const STARTS = 320;
 /** A byte each for the span's values. */
 export const CODES = 512;
+/** Scales of four blocks as f16. */
+export const HALVES = 384;
 /** The span and its importance, in order. */
 export const VALUES = BYTES;
 export const IMPORTANCE = 2 * BYTES;
@@ -24,5 +26,10 @@ export const X = 3 * BYTES;
 export const W = 4 * BYTES;
 export const WX = 5 * BYTES;
 export const L = 6 * BYTES;
+
+/** Values that the kernels without a search take at once, and their place and that of the blocks. */
+export const CHUNK = 4096;
+export const INPUT = 16 * BYTES;
+export const OUTPUT = INPUT + 4 * CHUNK;
 
 export const memory = new WebAssembly.Memory({ initial: 1, maximum: 1 });

@@ -1,8 +1,9 @@
 import { type GroupSearch, type Searches, SPAN } from '../group-search.ts';
 import { chooseAffine, findAffine } from './affine.ts';
-import { type Code, Module } from './assembler.ts';
+import type { Code } from './assembler.ts';
 import { findByDescent } from './descent.ts';
 import { chooseIq4, findIq4 } from './iq4.ts';
+import { assemble, compile } from './kernels.ts';
 import { CODES, IMPORTANCE, MINS, memory, SCALES, SUMS, VALUES, VARIANCES } from './memory.ts';
 import { chooseSymmetric, findSymmetric } from './symmetric.ts';
 
@@ -30,20 +31,15 @@ class SimdSearch implements GroupSearch {
     const count = groups * this.#size;
     this.#values.set(values.subarray(at, at + count));
     if (importance) this.#importance.set(importance.subarray(column, column + count));
-    this.#kernels ??= this.#compile();
+    this.#kernels ??= compile({
+      find: { parameters: 0, build: this.#build.find },
+      choose: { parameters: 0, build: this.#build.choose },
+    });
     this.#kernels.find();
   }
 
   choose(): void {
     this.#kernels?.choose();
-  }
-
-  #compile(): Record<'find' | 'choose', () => void> {
-    const module = new Module();
-    module.function('find', 0, this.#build.find);
-    module.function('choose', 0, this.#build.choose);
-    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(module.assemble()), { host: { memory } });
-    return exports as Record<'find' | 'choose', () => void>;
   }
 }
 
@@ -67,7 +63,5 @@ export const simdSearches: Searches = {
 
 /** Whether this engine knows 128-bit vectors. */
 export function hasSimd(): boolean {
-  const module = new Module();
-  module.function('choose', 0, chooseIq4);
-  return WebAssembly.validate(module.assemble());
+  return WebAssembly.validate(assemble({ choose: { parameters: 0, build: chooseIq4 } }));
 }
