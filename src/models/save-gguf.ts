@@ -1,5 +1,7 @@
 import path from 'node:path';
 import { fromFloat32 } from '../formats/elements.ts';
+import { interleaveHeads, reorderedHeads } from '../formats/gguf/heads.ts';
+import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
 import { GGML_TYPES, type GgmlType } from '../formats/gguf/types.ts';
 import { type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writer.ts';
@@ -11,24 +13,6 @@ import { quantizeQ8_0 } from '../quant/ggml/q8_0.ts';
 const FILE_TYPES = { f32: 0, f16: 1, q8_0: 7 } as const;
 /** Version of ggml's block formats. */
 const QUANTIZATION_VERSION = 2;
-
-/** Names of a layer's tensors in Hugging Face checkpoints and in GGUF. */
-const LAYER_NAMES: Readonly<Record<string, string>> = {
-  input_layernorm: 'attn_norm',
-  'self_attn.q_proj': 'attn_q',
-  'self_attn.k_proj': 'attn_k',
-  'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output',
-  post_attention_layernorm: 'ffn_norm',
-  'mlp.gate_proj': 'ffn_gate',
-  'mlp.up_proj': 'ffn_up',
-  'mlp.down_proj': 'ffn_down',
-};
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  'model.embed_tokens.weight': 'token_embd.weight',
-  'model.norm.weight': 'output_norm.weight',
-  'lm_head.weight': 'output.weight',
-};
 
 /** A weight in f32, by its Hugging Face name. */
 export interface LlamaWeight {
@@ -107,13 +91,12 @@ function modelMetadata(config: LlamaConfig, type: keyof typeof FILE_TYPES, name:
   return metadata;
 }
 
-/** Llama 3's frequency factors travel as a tensor; other scalings are metadata or nothing. */
+/** Frequency factors travel as a tensor; linear scaling is metadata. */
 function ropeTensor(config: LlamaConfig): GgufTensor[] {
-  if (config.rope.scaling?.type !== 'llama3') return [];
+  const { scaling } = config.rope;
+  if (scaling === null || scaling.type === 'linear') return [];
   const factors = Float32Array.from(ropeFactors(config));
-  return [
-    { name: 'rope_freqs.weight', shape: [factors.length], type: 'f32', bytes: async () => fromFloat32(factors, 'F32') },
-  ];
+  return [{ name: ROPE_FACTORS, shape: [factors.length], type: 'f32', bytes: async () => fromFloat32(factors, 'F32') }];
 }
 
 function ggufTensor(
@@ -122,12 +105,8 @@ function ggufTensor(
   wanted: keyof typeof FILE_TYPES,
 ): GgufTensor {
   const type = typeFor(shape, wanted);
-  const heads = name.endsWith('q_proj.weight')
-    ? config.num_attention_heads
-    : name.endsWith('k_proj.weight')
-      ? config.num_key_value_heads
-      : 0;
-  const bytes = async () => encode(heads > 0 ? interleaveHeads(await values(), heads, shape) : await values(), type);
+  const heads = reorderedHeads(name, config);
+  const bytes = async () => encode(heads > 0 ? interleaveHeads(await values(), heads, shape[0]) : await values(), type);
   return { name: ggufName(name), shape, type, bytes };
 }
 
@@ -140,28 +119,4 @@ function typeFor(shape: readonly number[], wanted: keyof typeof FILE_TYPES): Ggm
 function encode(values: Float32Array, type: GgmlType): Uint8Array {
   if (type === 'q8_0') return quantizeQ8_0(values);
   return fromFloat32(values, type === 'f16' ? 'F16' : 'F32');
-}
-
-function ggufName(name: string): string {
-  const layer = /^model\.layers\.(\d+)\.(.+)\.weight$/.exec(name);
-  const translated = layer
-    ? LAYER_NAMES[layer[2]] && `blk.${layer[1]}.${LAYER_NAMES[layer[2]]}.weight`
-    : OTHER_NAMES[name];
-  if (!translated) throw new Error(`gguf: no name for ${name}`);
-  return translated;
-}
-
-/**
- * Reorders the rows of each head from Hugging Face's halves to llama.cpp's neighbouring pairs, so that its rotary
- * embedding, which turns neighbours, turns the same pairs.
- */
-function interleaveHeads(values: Float32Array, heads: number, [rows, width]: readonly number[]): Float32Array {
-  const size = rows / heads;
-  const out = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    const [head, at] = [Math.floor(row / size), row % size];
-    const from = head * size + (at % 2) * (size / 2) + Math.floor(at / 2);
-    out.set(values.subarray(from * width, (from + 1) * width), row * width);
-  }
-  return out;
 }

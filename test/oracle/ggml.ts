@@ -6,7 +6,7 @@ const require = createRequire(import.meta.url);
 const NAME = `@node-llama-cpp/${process.platform === 'darwin' ? 'mac' : process.platform === 'win32' ? 'win' : 'linux'}-${process.arch}`;
 
 /** Folder of the compiled llama.cpp inside node-llama-cpp's package, or null where it is not installed. */
-function libraries(): string | null {
+export function libraries(): string | null {
   try {
     const bins = path.join(path.dirname(require.resolve(NAME)), '..', 'bins');
     const [folder] = readdirSync(bins);

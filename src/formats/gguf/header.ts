@@ -88,7 +88,11 @@ function checkMagic(cursor: ByteCursor): void {
   if (cursor.u32() !== MAGIC) throw cursor.error('a file that does not begin with "GGUF"', 'a GGUF file', notGguf);
   const version = cursor.u32();
   if (version !== 0 && (version & 0xffff) === 0)
-    throw cursor.error('a big-endian file', 'a little-endian one', 'convert it with gguf_convert_endian.py of llama.cpp');
+    throw cursor.error(
+      'a big-endian file',
+      'a little-endian one',
+      'convert it with gguf_convert_endian.py of llama.cpp',
+    );
   if (version !== 2 && version !== 3)
     throw cursor.error(`version ${version}`, 'version 2 or 3', 'convert the model again with a current llama.cpp');
 }

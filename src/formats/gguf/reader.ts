@@ -143,8 +143,7 @@ export class GgufFile {
 
   #located(name: string): Located {
     const located = this.#tensors.get(name);
-    if (!located)
-      throw new UserError(`${this.file}: has no tensor ${name}; use a complete GGUF file of a Llama model`);
+    if (!located) throw new UserError(`${this.file}: has no tensor ${name}; use a complete GGUF file of a Llama model`);
     return located;
   }
 }

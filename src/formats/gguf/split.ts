@@ -15,7 +15,12 @@ export function partNames(file: string, metadata: GgufMetadata): string[] {
   const count = metadata.whole('split.count', 0);
   if (count <= 1) return [file];
   if (count > MAX_PARTS)
-    throw metadata.error('split.count', String(count), `at most ${MAX_PARTS}`, 'the file is damaged: download it again');
+    throw metadata.error(
+      'split.count',
+      String(count),
+      `at most ${MAX_PARTS}`,
+      'the file is damaged: download it again',
+    );
   const name = path.basename(file);
   const prefix = /^(.*)-\d{5,}-of-\d{5,}\.gguf$/s.exec(name)?.[1];
   const partName = (index: number) => `${prefix ?? 'NAME'}-${digits(index + 1)}-of-${digits(count)}.gguf`;
