@@ -116,7 +116,10 @@ const configSchema = z.looseObject({
   eos_token: token,
   pad_token: token,
   add_bos_token: z.boolean().nullish(),
-  chat_template: z.unknown().transform((value) => (typeof value === 'string' ? value : null)),
+  chat_template: z
+    .unknown()
+    .optional()
+    .transform((value) => (typeof value === 'string' ? value : null)),
 });
 
 function readConfig(dir: string): z.infer<typeof configSchema> {
