@@ -7,7 +7,7 @@ import { GGML_TYPES, type GgmlType } from '../formats/gguf/types.ts';
 import { type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writer.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
-import { quantizeQ8_0 } from '../quant/ggml/q8_0.ts';
+import { quantizeGgml } from '../quant/ggml/quantize.ts';
 
 /** llama.cpp's numbers for what most tensors of a file are in (`llama_ftype`). */
 const FILE_TYPES = { f32: 0, f16: 1, q8_0: 7 } as const;
@@ -117,6 +117,6 @@ function typeFor(shape: readonly number[], wanted: keyof typeof FILE_TYPES): Ggm
 }
 
 function encode(values: Float32Array, type: GgmlType): Uint8Array {
-  if (type === 'q8_0') return quantizeQ8_0(values);
+  if (type === 'q8_0') return quantizeGgml(type, values, GGML_TYPES[type].block);
   return fromFloat32(values, type === 'f16' ? 'F16' : 'F32');
 }
