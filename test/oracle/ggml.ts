@@ -5,7 +5,12 @@ import path from 'node:path';
 const require = createRequire(import.meta.url);
 const NAME = `@node-llama-cpp/${process.platform === 'darwin' ? 'mac' : process.platform === 'win32' ? 'win' : 'linux'}-${process.arch}`;
 
-/** Folder of the compiled llama.cpp inside node-llama-cpp's package, or null where it is not installed. */
+/** Folder of the compiled llama.cpp inside node-llama-cpp's package. */
+export function librariesFolder(): string {
+  if (!folder) throw new Error(`llama.cpp: ${NAME} is not installed`);
+  return folder;
+}
+
 function libraries(): string | null {
   try {
     const bins = path.join(path.dirname(require.resolve(NAME)), '..', 'bins');
