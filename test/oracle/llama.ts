@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { GGML_TYPES, type GgmlType } from '../../src/formats/gguf/types.ts';
-import { librariesFolder, skipReason } from './ggml.ts';
+import { libraries, skipReason } from './ggml.ts';
 
 export { skipReason };
 
@@ -59,7 +59,8 @@ export function openLlama(): Promise<LlamaLibrary> {
 }
 
 async function open(): Promise<LlamaLibrary> {
-  const folder = librariesFolder();
+  const folder = libraries();
+  if (!folder) throw new Error('llama.cpp is not installed');
   const { default: koffi } = await import('koffi');
   const load = (name: string) => {
     const file = readdirSync(folder).find((entry) => new RegExp(`^(lib)?${name}(\\..*)?\\.(so|dylib|dll)$`).test(entry));
