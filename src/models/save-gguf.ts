@@ -1,14 +1,16 @@
 import os from 'node:os';
 import path from 'node:path';
 import { complain } from '../errors.ts';
+import { reorderedHeads } from '../formats/gguf/heads.ts';
 import { type Mix, type MixModel, mixType } from '../formats/gguf/mixes.ts';
+import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
 import { ShardedOutput, shardsOf } from '../formats/gguf/shards.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
 import { type GgmlType, ggmlBytes } from '../formats/gguf/types.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
 import { EncodePool } from '../quant/ggml/encode-pool.ts';
-import { ggufName, modelMetadata } from './gguf-metadata.ts';
+import { modelMetadata } from './gguf-metadata.ts';
 import { InFlight } from './in-flight.ts';
 import { computedRows, matrixShape, type WeightRows } from './weight-rows.ts';
 
@@ -109,17 +111,18 @@ function plan({ files, config, weights, importance = new Map() }: LlamaGguf): Pl
     weight,
     name,
     ...matrixShape(weight.shape),
-    headRows: /\.attn_[qk]\.weight$/.test(name) ? config.head_dim : 0,
+    headRows: reorderedHeads(weight.name, config) > 0 ? config.head_dim : 0,
     types: files.map(({ mix }) => mixType(mix, name, weight.shape, model)),
     importance: importanceOf(importance, name, weight.shape),
   }));
 }
 
-/** Llama 3's frequency factors travel as a tensor; other scalings are metadata or nothing. */
+/** Frequency factors such as Llama 3's travel as a tensor; other scalings are metadata or nothing. */
 function ropeWeights(config: LlamaConfig): WeightRows[] {
-  if (config.rope.scaling?.type !== 'llama3') return [];
+  const type = config.rope.scaling?.type;
+  if (type !== 'llama3' && type !== 'factors') return [];
   const values = async () => Float32Array.from(ropeFactors(config));
-  return [computedRows({ name: 'rope_freqs.weight', shape: [config.head_dim / 2], values })];
+  return [computedRows({ name: ROPE_FACTORS, shape: [config.head_dim / 2], values })];
 }
 
 /** @throws UserError for importances of another model */

@@ -1,5 +1,6 @@
 import { complain } from '../../errors.ts';
 import { toFloat32 } from '../../formats/elements.ts';
+import { interleaveHeads } from '../../formats/gguf/heads.ts';
 import type { GgmlType } from '../../formats/gguf/types.ts';
 import { SAFETENSORS_BYTES, type SafetensorsDtype } from '../../formats/safetensors-header.ts';
 import { quantizeGgml } from './quantize.ts';
@@ -31,7 +32,8 @@ export interface EncodeJob {
  * @throws UserError for values that f16 cannot hold, where it is needed
  */
 export function encodeRows({ name, bytes, dtype, width, headRows, types, importance }: EncodeJob): Uint8Array[] {
-  const rows = headRows === 0 ? bytes : interleaveHeads(bytes, headRows, width * SAFETENSORS_BYTES[dtype]);
+  const count = bytes.length / (width * SAFETENSORS_BYTES[dtype]);
+  const rows = headRows === 0 ? bytes : interleaveHeads(bytes, count / headRows, count);
   const exact = types.some(isWide) ? toFloat32(rows, dtype, name) : null;
   const rounded = types.every(isWide) ? null : roundToHalf(rows, dtype, name);
   if (rounded) checkFinite(rounded, name);
@@ -54,18 +56,4 @@ function checkFinite(values: Float32Array, name: string): void {
     expected: 'weights within the range of f16, which llama.cpp quantises from',
     remedy: 'write bf16 or f32, or check the weights',
   });
-}
-
-/**
- * Reorders the rows of each head from Hugging Face's halves to llama.cpp's neighbouring pairs, so that its rotary
- * embedding, which turns neighbours, turns the same pairs.
- */
-function interleaveHeads(bytes: Uint8Array, headRows: number, rowBytes: number): Uint8Array {
-  const out = new Uint8Array(bytes.length);
-  for (let row = 0; row * rowBytes < bytes.length; row++) {
-    const at = row % headRows;
-    const from = row - at + (at % 2) * (headRows / 2) + Math.floor(at / 2);
-    out.set(bytes.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
-  }
-  return out;
 }
