@@ -1,7 +1,9 @@
 import path from 'node:path';
+import type { Mix } from '../formats/gguf/mixes.ts';
 import { writeAdapter } from '../formats/peft.ts';
 import { copyTokenizer, mergedWeights, readTensors, saveMerged } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
+import { computedRows } from '../models/weight-rows.ts';
 import type { Session } from './finetune.ts';
 
 /** Kinds of file that a run can leave behind. */
@@ -11,7 +13,7 @@ export interface Outputs {
   /** Merged Hugging Face directory in this dtype. */
   merged: 'float32' | 'float16' | 'bfloat16' | null;
   /** GGUF files of the merged model. */
-  gguf: readonly ('f16' | 'q8_0')[];
+  gguf: readonly Mix[];
 }
 
 /** Writes what was asked for below `dir`; returns the paths. */
@@ -34,17 +36,16 @@ export async function writeOutputs(
     await saveMerged(model, to, { dtype: outputs.merged, tokenizerDir: modelDir });
     written.push(to);
   }
-  for (const type of outputs.gguf) {
-    const file = path.join(dir, `model-${type}.gguf`);
-    await writeLlamaGguf({
-      file,
-      type,
-      config: model.config,
-      tokenizerDir: modelDir,
-      chatTemplate: template.source,
-      weights: mergedWeights(model),
-    });
-    written.push(file);
-  }
+  if (outputs.gguf.length > 0)
+    written.push(
+      ...(await writeLlamaGguf({
+        files: outputs.gguf.map((mix) => ({ file: path.join(dir, `model-${mix}.gguf`), mix })),
+        config: model.config,
+        tokenizerDir: modelDir,
+        chatTemplate: template.source,
+        weights: mergedWeights(model).map(computedRows),
+        name: path.basename(path.resolve(modelDir)),
+      })),
+    );
   return written;
 }

@@ -9,6 +9,7 @@ import { loadLlama } from '../../src/models/load.ts';
 import { mergedWeights } from '../../src/models/save.ts';
 import { writeLlamaGguf } from '../../src/models/save-gguf.ts';
 import { templateOf } from '../../src/train/finetune.ts';
+import { computedRows } from '../../src/models/weight-rows.ts';
 import { skipReason } from '../oracle/ggml.ts';
 import { testDevice } from '../support/device.ts';
 
@@ -34,12 +35,11 @@ describe.skipIf(skipReason !== '')(`GGUF in llama.cpp${skipReason}`, () => {
     const model = await loadLlama(device, MODEL, { precision: 'f32' });
     const file = path.join(dir, `${type}.gguf`);
     await writeLlamaGguf({
-      file,
-      type,
+      files: [{ file, mix: type }],
       config: model.config,
       tokenizerDir: MODEL,
       chatTemplate: template.source,
-      weights: mergedWeights(model),
+      weights: mergedWeights(model).map(computedRows),
     });
 
     const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: 1 });

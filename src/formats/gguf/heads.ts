@@ -4,6 +4,8 @@ interface Heads {
   num_key_value_heads: number;
 }
 
+type Rows = Float32Array | Uint8Array;
+
 /** Heads of a projection whose rows GGUF has in another order than Hugging Face: q_proj or k_proj; 0 for all others. */
 export function reorderedHeads(name: string, { num_attention_heads, num_key_value_heads }: Heads): number {
   if (/\bq_proj\b/.test(name)) return num_attention_heads;
@@ -14,14 +16,14 @@ export function reorderedHeads(name: string, { num_attention_heads, num_key_valu
  * Reorders the rows of each head from Hugging Face's halves to llama.cpp's neighbouring pairs, so that its rotary
  * embedding, which turns neighbours, turns the same pairs.
  *
- * @param values [rows, width]
+ * @param values [rows, width], as numbers or as the bytes of any numbers
  */
-export function interleaveHeads(values: Float32Array, heads: number, rows: number): Float32Array {
+export function interleaveHeads<T extends Rows>(values: T, heads: number, rows: number): T {
   return reorder(values, rows, (row) => halvesRow(row, rows / heads), false);
 }
 
 /** The inverse of {@link interleaveHeads}: from llama.cpp's pairs to Hugging Face's halves. */
-export function separateHeads(values: Float32Array, heads: number, rows: number): Float32Array {
+export function separateHeads<T extends Rows>(values: T, heads: number, rows: number): T {
   return reorder(values, rows, (row) => halvesRow(row, rows / heads), true);
 }
 
@@ -32,9 +34,9 @@ function halvesRow(row: number, size: number): number {
 }
 
 /** Rows `place(i)` of `values` as rows i, or the other way round. */
-function reorder(values: Float32Array, rows: number, place: (row: number) => number, inverse: boolean): Float32Array {
+function reorder<T extends Rows>(values: T, rows: number, place: (row: number) => number, inverse: boolean): T {
   const width = values.length / rows;
-  const out = new Float32Array(values.length);
+  const out = values.slice() as T;
   for (let i = 0; i < rows; i++) {
     const [from, to] = inverse ? [i, place(i)] : [place(i), i];
     out.set(values.subarray(from * width, (from + 1) * width), to * width);
