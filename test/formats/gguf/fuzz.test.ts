@@ -6,12 +6,12 @@ import { Random } from '../../../src/data/random.ts';
 import { loadTokenizer } from '../../../src/data/tokenizer.ts';
 import { UserError } from '../../../src/errors.ts';
 import { GgufFile } from '../../../src/formats/gguf/reader.ts';
-import { parseLlamaConfig } from '../../../src/formats/hf-config.ts';
-import { initialWeight, weightShapes } from '../../../src/models/init.ts';
+import { weightShapes } from '../../../src/models/init.ts';
 import { openWeights } from '../../../src/models/open-weights.ts';
 import { writeLlamaGguf } from '../../../src/models/save-gguf.ts';
 import { GgufBytes } from '../../support/gguf-bytes.ts';
-import { TINY_VOCABULARY, writeTinyTokenizer } from '../../support/tiny-tokenizer.ts';
+import { randomConfig, randomWeights } from '../../support/random-llama.ts';
+import { writeTinyTokenizer } from '../../support/tiny-tokenizer.ts';
 
 const MUTATIONS = 10_000;
 /** Far above what the small files need, far below what their lengths and counts can claim. */
@@ -22,39 +22,17 @@ const dir = mkdtempSync(path.join(os.tmpdir(), 'dawntune-gguf-fuzz-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
 /** A complete model with tokenizer by our own writer. */
-async function model(type: 'f16' | 'q8_0'): Promise<Uint8Array> {
-  const config = parseLlamaConfig(
-    {
-      model_type: 'llama',
-      hidden_size: 32,
-      intermediate_size: 32,
-      num_hidden_layers: 1,
-      num_attention_heads: 2,
-      num_key_value_heads: 1,
-      vocab_size: TINY_VOCABULARY,
-      rope_scaling: {
-        rope_type: 'llama3',
-        factor: 8,
-        low_freq_factor: 1,
-        high_freq_factor: 4,
-        original_max_position_embeddings: 64,
-      },
-    },
-    'fuzz',
-  );
-  const random = new Random(1);
+async function model(mix: 'f16' | 'q8_0'): Promise<Uint8Array> {
+  const scaling = { type: 'llama3', factor: 8, low_freq_factor: 1, high_freq_factor: 4 } as const;
+  const config = randomConfig({ hidden: 32, wide: 32, layers: 1, heads: 2, groups: 1 });
+  config.rope.scaling = { ...scaling, original_max_position_embeddings: 64 };
   const file = path.join(dir, 'model.gguf');
   await writeLlamaGguf({
-    file,
-    type,
+    files: [{ file, mix }],
     config,
     tokenizerDir: writeTinyTokenizer(path.join(dir, 'tokenizer')),
     chatTemplate: '{{ messages }}',
-    weights: [...weightShapes(config)].map(([name, shape]) => ({
-      name,
-      shape,
-      values: async () => initialWeight(name, shape, config, () => random.normal()),
-    })),
+    weights: randomWeights(config),
   });
   return new Uint8Array(readFileSync(file));
 }
