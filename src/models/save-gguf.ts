@@ -153,7 +153,7 @@ async function openOutput(
   const { file, mix } = files[index];
   const metadata = new Map([
     ...modelMetadata(config, mix, { name: name ?? path.basename(file, '.gguf'), parameters }),
-    ...tokenizerMetadata(tokenizerDir, config.vocab_size, chatTemplate),
+    ...tokenizerMetadata(tokenizerDir, config, chatTemplate),
   ]);
   const infos = tensors.map(({ name, weight: { shape }, types }) => ({ name, shape, type: types[index] }));
   return ShardedOutput.create(shardsOf(file, metadata, infos, splitMaxBytes));

@@ -8,8 +8,8 @@ import { generate } from '../../src/generate/generate.ts';
 import { loadLlama } from '../../src/models/load.ts';
 import { mergedWeights } from '../../src/models/save.ts';
 import { writeLlamaGguf } from '../../src/models/save-gguf.ts';
-import { templateOf } from '../../src/train/finetune.ts';
 import { computedRows } from '../../src/models/weight-rows.ts';
+import { templateOf } from '../../src/train/finetune.ts';
 import { skipReason } from '../oracle/ggml.ts';
 import { testDevice } from '../support/device.ts';
 
