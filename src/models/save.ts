@@ -1,6 +1,8 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { fromFloat32 } from '../formats/elements.ts';
+import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
+import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 import { llamaConfigJson } from '../formats/hf-config.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { writeFileAtomic } from '../formats/write-file.ts';
@@ -46,7 +48,7 @@ export function mergedWeights(model: Llama): MergedWeight[] {
  * Writes a merged model as a Hugging Face directory: config.json, generation_config.json, model.safetensors and the
  * tokenizer's files of the base model.
  *
- * @param tokenizerDir where the tokenizer's files are; none are written if left out
+ * @param tokenizerDir the directory or GGUF file that has the tokenizer; none is written if left out
  */
 export async function saveMerged(
   model: Llama,
@@ -77,8 +79,14 @@ export async function saveMerged(
   if (options.tokenizerDir) copyTokenizer(options.tokenizerDir, dir);
 }
 
-/** Copies what belongs to the tokenizer, as far as it exists. */
+/** Copies what belongs to the tokenizer of a directory, as far as it exists, or writes it from a GGUF file. */
 export function copyTokenizer(from: string, to: string): void {
+  if (isGguf(from)) {
+    const { tokenizer, config } = readTokenizerFiles(readGgufHeader(from).metadata);
+    writeFileAtomic(path.join(to, 'tokenizer.json'), `${JSON.stringify(tokenizer, null, 2)}\n`);
+    writeFileAtomic(path.join(to, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
+    return;
+  }
   for (const name of TOKENIZER_FILES) {
     const source = path.join(from, name);
     if (existsSync(source) && path.resolve(from) !== path.resolve(to)) copyFileSync(source, path.join(to, name));

@@ -126,26 +126,3 @@ export async function writeWithGgml(
   call('void ggml_free(void *c)', context);
   if (!written) throw new Error(`ggml could not write ${file}`);
 }
-
-/** Where ggml finds the tensors of a file: bytes from its beginning, by name. */
-export async function tensorPlaces(file: string): Promise<Map<string, number>> {
-  loaded ??= load();
-  const { koffi, library } = await loaded;
-  const call = (signature: string, ...values: unknown[]) => library.func(signature)(...values);
-  const parameters = koffi.struct({ no_alloc: 'bool', ctx: 'void *' });
-  const gguf = library.func('gguf_init_from_file', 'void *', ['const char *', parameters])(file, {
-    no_alloc: true,
-    ctx: null,
-  });
-  if (!gguf) throw new Error(`ggml could not read ${file}`);
-  const start = Number(call('size_t gguf_get_data_offset(void *g)', gguf));
-  const count = Number(call('int64_t gguf_get_n_tensors(void *g)', gguf));
-  const places = new Map<string, number>();
-  for (let i = 0; i < count; i++)
-    places.set(
-      call('const char *gguf_get_tensor_name(void *g, int64_t i)', gguf, i) as string,
-      start + Number(call('size_t gguf_get_tensor_offset(void *g, int64_t i)', gguf, i)),
-    );
-  call('void gguf_free(void *g)', gguf);
-  return places;
-}

@@ -103,8 +103,8 @@ function readMetadata(cursor: ByteCursor, count: number): GgufMetadata {
     cursor.place = `metadata entry ${i + 1} of ${count}`;
     const key = readString(cursor, MAX_KEY);
     if (key === '' || fields.has(key))
-      throw cursor.error(`the key ${JSON.stringify(key)}${key ? ' again' : ''}`, 'keys that differ');
-    cursor.place = `metadata key ${key}`;
+      throw cursor.error(`the key ${quoted(key)}${key ? ' again' : ''}`, 'keys that differ');
+    cursor.place = `metadata key ${quoted(key)}`;
     fields.set(key, readField(cursor));
   }
   return new GgufMetadata(cursor.file, fields);
@@ -129,7 +129,7 @@ interface Info {
 
 function readInfo(cursor: ByteCursor, alignment: number): Info {
   const name = readString(cursor, MAX_NAME);
-  cursor.place = `tensor ${JSON.stringify(name)}`;
+  cursor.place = `tensor ${quoted(name)}`;
   const rank = cursor.u32();
   if (rank > MAX_RANK) throw cursor.error(`${rank} dimensions`, `at most ${MAX_RANK}`);
   const shape = Array.from({ length: rank }, () => cursor.count('elements in a dimension', Number.MAX_SAFE_INTEGER));
@@ -161,7 +161,7 @@ function placeTensors(cursor: ByteCursor, infos: readonly Info[], alignment: num
   const start = Math.ceil(cursor.position / alignment) * alignment;
   const entries = new Map<string, GgufEntry>();
   for (const { name, type, shape, bytes, offset } of infos) {
-    cursor.place = `tensor ${JSON.stringify(name)}`;
+    cursor.place = `tensor ${quoted(name)}`;
     if (entries.has(name)) throw cursor.error('its name twice', 'names that differ');
     const begin = start + offset;
     const end = begin + bytes;
@@ -176,9 +176,14 @@ function placeTensors(cursor: ByteCursor, infos: readonly Info[], alignment: num
   const ordered = [...entries.values()].sort((a, b) => a.begin - b.begin);
   for (const [i, { name, begin }] of ordered.entries()) {
     const before = ordered[i - 1];
-    cursor.place = `tensor ${JSON.stringify(name)}`;
+    cursor.place = `tensor ${quoted(name)}`;
     if (before && begin < before.end)
-      throw cursor.error(`byte ${begin}, which lies inside ${JSON.stringify(before.name)}`, 'tensors that lie apart');
+      throw cursor.error(`byte ${begin}, which lies inside ${quoted(before.name)}`, 'tensors that lie apart');
   }
   return entries;
+}
+
+/** A name from the file as a message may show it: without control characters, and not endless. */
+function quoted(name: string): string {
+  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }

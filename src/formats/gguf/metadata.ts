@@ -90,5 +90,5 @@ function wholeOf({ type, value }: GgufField): number | undefined {
 
 function shown(field: GgufField): string {
   if (field.type === 'array') return `an array of ${field.value.length} ${field.element}`;
-  return `${field.type} ${String(field.value).slice(0, 40)}`;
+  return `${field.type} ${field.type === 'string' ? JSON.stringify(field.value.slice(0, 40)) : field.value}`;
 }

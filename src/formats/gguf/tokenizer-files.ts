@@ -30,7 +30,8 @@ export function readTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
   const model = metadata.string(`${KEY}.model`);
   if (model !== 'gpt2') throw metadata.error(`${KEY}.model`, model, 'gpt2 (byte-level BPE)', REMEDY);
   const { vocab, added } = vocabulary(metadata);
-  const special = specialTokens(metadata);
+  const known = new Set([...vocab.keys(), ...added.map(({ content }) => content)]);
+  const special = specialTokens(metadata, known);
   const bos = metadata.boolean(`${KEY}.add_bos_token`, true) ? special.bos_token : undefined;
   const tokenizer = {
     version: '1.0',
@@ -57,7 +58,7 @@ export function readTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
       byte_fallback: false,
       ignore_merges: true,
       vocab: Object.fromEntries(vocab),
-      merges: merges(metadata, new Set([...vocab.keys(), ...added.map(({ content }) => content)])),
+      merges: merges(metadata, known),
     },
   };
   const template = metadata.string('tokenizer.chat_template', null);
@@ -117,7 +118,7 @@ function merges(metadata: GgufMetadata, known: ReadonlySet<string>): [string, st
   });
 }
 
-function specialTokens(metadata: GgufMetadata): Record<string, string> {
+function specialTokens(metadata: GgufMetadata, known: ReadonlySet<string>): Record<string, string> {
   const tokens = metadata.strings(`${KEY}.tokens`);
   const special: Record<string, string> = {};
   for (const [name, field] of [
@@ -128,7 +129,7 @@ function specialTokens(metadata: GgufMetadata): Record<string, string> {
     const key = `${KEY}.${name}_token_id`;
     const id = metadata.whole(key, null);
     if (id === null) continue;
-    if (id >= tokens.length) throw metadata.error(key, String(id), `less than ${tokens.length}, the tokens`, REMEDY);
+    if (!known.has(tokens[id])) throw metadata.error(key, String(id), 'the number of a token in use', REMEDY);
     special[field] = tokens[id];
   }
   return special;

@@ -7,7 +7,8 @@ import { UserError } from '../../../src/errors.ts';
 import { GgufFile, readGgufHeader } from '../../../src/formats/gguf/reader.ts';
 import { writeGguf } from '../../../src/formats/gguf/writer.ts';
 import { skipReason } from '../../oracle/ggml.ts';
-import { type OracleTensor, type OracleValue, tensorPlaces, writeWithGgml } from '../../oracle/ggml-file.ts';
+import { type OracleTensor, type OracleValue, writeWithGgml } from '../../oracle/ggml-file.ts';
+import { openLlama } from '../../oracle/llama.ts';
 import { GgufBytes } from '../../support/gguf-bytes.ts';
 
 const dir = mkdtempSync(path.join(os.tmpdir(), 'dawntune-gguf-reader-'));
@@ -99,9 +100,9 @@ describe.skipIf(skipReason !== '')(`files that ggml wrote${skipReason}`, () => {
     // ggml wants the padding after the last tensor too.
     const file = save(bytes.data(0, alignment).finish());
     const opened = await GgufFile.open(file);
-    const places = await tensorPlaces(file);
+    const places = (await openLlama()).tensors(file);
     expect(opened.names).toEqual([...places.keys()]);
-    for (const [name, begin] of places) expect(opened.entry(name).begin, name).toBe(begin);
+    for (const [name, { begin, end }] of places) expect(opened.entry(name), name).toMatchObject({ begin, end });
     await opened.close();
   });
 
@@ -195,7 +196,7 @@ describe('refusals name file, byte, finding and remedy', () => {
     ['an empty key', new GgufBytes().start(0, 1).string('').u32(7).raw([1]).data(8), /got the key ""/],
     ['a key twice', new GgufBytes().start(0, 2).string('k').u32(7).raw([1]).string('k').u32(7).raw([1]), /"k" again/],
     ['no UTF-8', new GgufBytes().start(0, 1).string(Uint8Array.of(0xff, 0xfe)).u32(7).raw([1]), /not UTF-8/],
-    ['an unknown type', scalar(13, [0]), /metadata key k: got value type 13, expected 0 to 12/],
+    ['an unknown type', scalar(13, [0]), /metadata key "k": got value type 13, expected 0 to 12/],
     ['the boolean 2', scalar(7, [2]), /got the boolean 2, expected 0 or 1/],
     ['an array of arrays', array(9, 1n), /got an array of arrays/],
     ['an endless array', array(0, 2n ** 40n), /got 1099511627776 numbers, expected at most 0/],
@@ -250,7 +251,7 @@ test('values of another kind than asked for are refused, naming the key', () => 
   bytes.string('nan').u32(6).u32(0x7fc00000);
   bytes.string('list').u32(9).u32(4).u64(1).u32(3);
   const { metadata } = readGgufHeader(save(bytes.finish()));
-  expect(() => metadata.whole('text')).toThrow(/metadata key text: got string x, expected a whole number/);
+  expect(() => metadata.whole('text')).toThrow(/metadata key text: got string "x", expected a whole number/);
   expect(() => metadata.whole('negative')).toThrow(/got i32 -1, expected a whole number/);
   expect(metadata.number('negative')).toBe(-1);
   expect(() => metadata.number('nan')).toThrow(/got f32 NaN, expected a number/);
