@@ -3,6 +3,8 @@ import path from 'node:path';
 import { z } from 'zod';
 import { complain, UserError } from '../../errors.ts';
 import type { GgufValue } from './byte-writer.ts';
+import { isGguf, readGgufHeader } from './reader.ts';
+import { readTokenizerFiles } from './tokenizer-files.ts';
 
 /** Kinds of token in llama.cpp's vocabulary. */
 const TOKEN_TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
@@ -57,20 +59,19 @@ interface FallbackIds {
 /**
  * A byte-level BPE tokenizer as GGUF metadata, as llama.cpp's converter writes it.
  *
+ * @param from directory with tokenizer.json and tokenizer_config.json, or a GGUF file
  * @param model tokens that the tokenizer lacks are filled up to `vocab_size`, the rows of the embedding, as unused
  * @param chatTemplate Jinja template of the file; null for the tokenizer's own
  * @throws UserError for a tokenizer of another kind, naming what is supported
  */
 export function tokenizerMetadata(
-  dir: string,
+  from: string,
   model: FallbackIds,
   chatTemplate: string | null,
 ): Map<string, GgufValue> {
-  const file = path.join(dir, 'tokenizer.json');
-  const tokenizer = parse(file, fileSchema, 'GGUF files are written for byte-level BPE tokenizers');
-  const config = readConfig(dir);
+  const { file, tokenizer, config } = isGguf(from) ? fromGguf(from) : fromDirectory(from);
   const { tokens, types } = vocabulary(file, tokenizer, model.vocab_size);
-  const own = ownTemplate(dir, config);
+  const own = ownTemplate(config);
   const template = chatTemplate ?? own;
   const metadata = new Map<string, GgufValue>([
     ['tokenizer.ggml.model', { type: 'string', value: 'gpt2' }],
@@ -164,26 +165,45 @@ function addedAround({ post_processor: post }: TokenizerFile, config: TokenizerC
   };
 }
 
-function ownTemplate(dir: string, { chat_template: template }: TokenizerConfig): string | null {
-  const file = path.join(dir, 'chat_template.jinja');
-  if (existsSync(file)) return readFileSync(file, 'utf8');
+function ownTemplate({ chat_template: template }: TokenizerConfig): string | null {
   if (template == null || typeof template === 'string') return template ?? null;
   return (template.find(({ name }) => name === 'default') ?? template[0]).template;
 }
 
-function readConfig(dir: string): TokenizerConfig {
-  const file = path.join(dir, 'tokenizer_config.json');
-  return existsSync(file) ? parse(file, configSchema, 'download it again') : configSchema.parse({});
+/** A tokenizer's two files, checked, and what to call them in messages. */
+interface Source {
+  file: string;
+  tokenizer: TokenizerFile;
+  config: TokenizerConfig;
 }
 
-function parse<T>(file: string, schema: z.ZodType<T>, remedy: string): T {
-  let json: unknown;
+function fromDirectory(dir: string): Source {
+  const file = path.join(dir, 'tokenizer.json');
+  const configFile = path.join(dir, 'tokenizer_config.json');
+  const templateFile = path.join(dir, 'chat_template.jinja');
+  const tokenizer = check(file, readJson(file), fileSchema, 'GGUF files are written for byte-level BPE tokenizers');
+  const json = existsSync(configFile) ? readJson(configFile) : {};
+  const config = check(configFile, json, configSchema, 'download it again');
+  // As in transformers, the template in a file of its own goes before the other.
+  if (existsSync(templateFile)) config.chat_template = readFileSync(templateFile, 'utf8');
+  return { file, tokenizer, config };
+}
+
+function fromGguf(file: string): Source {
+  const { tokenizer, config } = readTokenizerFiles(readGgufHeader(file).metadata);
+  return { file, tokenizer: fileSchema.parse(tokenizer), config: configSchema.parse(config) };
+}
+
+function readJson(file: string): unknown {
   try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readFileSync(file, 'utf8'));
   } catch (error) {
     const problem = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
     throw new UserError(`${file}: cannot be read as JSON (${problem}); a GGUF file needs the tokenizer`);
   }
+}
+
+function check<T>(file: string, json: unknown, schema: z.ZodType<T>, remedy: string): T {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
