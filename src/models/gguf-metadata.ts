@@ -1,4 +1,6 @@
+import path from 'node:path';
 import type { GgufValue } from '../formats/gguf/byte-writer.ts';
+import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import { MIXES, type Mix } from '../formats/gguf/mixes.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 
@@ -44,6 +46,17 @@ export function modelMetadata(
     metadata.set('llama.rope.scaling.type', text('linear'));
     metadata.set('llama.rope.scaling.factor', f32(scaling.factor));
   }
+  return metadata;
+}
+
+/** Where importances come from, as llama.cpp's `llama-quantize` notes it. */
+export function importanceMetadata({ file, columns, datasets, chunks }: ImportanceMatrix): Map<string, GgufValue> {
+  const metadata = new Map<string, GgufValue>([
+    ['quantize.imatrix.file', { type: 'string', value: path.basename(file) }],
+    ['quantize.imatrix.entries_count', { type: 'u32', value: columns.size }],
+  ]);
+  if (datasets.length > 0) metadata.set('quantize.imatrix.dataset', { type: 'string', value: datasets[0] });
+  if (chunks > 0) metadata.set('quantize.imatrix.chunks_count', { type: 'u32', value: chunks });
   return metadata;
 }
 

@@ -6,6 +6,7 @@ import type { LlamaConfig } from '../formats/hf-config.ts';
 import { dequantizeGgml } from '../quant/ggml/quantize.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import { weightShapes } from './init.ts';
+import { computedRows, type WeightRows } from './weight-rows.ts';
 import { checkShape, type WeightSource } from './weight-source.ts';
 
 /** The weights of a Llama in a GGUF file: dequantised as ggml does, with rows in Hugging Face's order. */
@@ -35,6 +36,11 @@ export class GgufWeights implements WeightSource {
     const values = dequantizeGgml(type, await this.#file.bytes(own), sizeOf(shape));
     const heads = reorderedHeads(name, this.config);
     return heads > 0 ? separateHeads(values, heads, shape[0]) : values;
+  }
+
+  rows(name: string, shape: readonly number[]): WeightRows {
+    checkShape(this.#file.file, ggufName(name), this.#file.entry(ggufName(name)).shape, shape);
+    return computedRows({ name, shape, values: () => this.floats(name, shape) });
   }
 
   nf4Parts(): null {

@@ -35,7 +35,12 @@ export async function loadLlama(device: Device, from: string, options: LoadOptio
   return new Llama(device, source.config, options.precision, (name) => weights.get(name) as Tensor);
 }
 
-async function loadWeight(
+/**
+ * Loads one weight, quantised where the checkpoint or the options say so; it lives until `dispose()`.
+ *
+ * @throws UserError when it is missing, damaged or of another shape
+ */
+export async function loadWeight(
   device: Device,
   source: WeightSource,
   name: string,

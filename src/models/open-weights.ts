@@ -3,6 +3,7 @@ import { readGgufConfig } from '../formats/gguf/llama-config.ts';
 import { GgufFile, isGguf } from '../formats/gguf/reader.ts';
 import { type LlamaConfig, readLlamaConfig } from '../formats/hf-config.ts';
 import { GgufWeights } from './gguf-weights.ts';
+import { checkpointRows, type WeightRows } from './weight-rows.ts';
 import { checkShape, type WeightSource } from './weight-source.ts';
 
 /**
@@ -36,12 +37,22 @@ class DirectoryWeights implements WeightSource {
     return this.#checkpoint.floats(name);
   }
 
+  rows(name: string, shape: readonly number[]): WeightRows | null {
+    if (this.#isNf4(name)) return null;
+    checkShape(this.#checkpoint.dir, name, this.#checkpoint.entry(name).shape, shape);
+    return checkpointRows(this.#checkpoint, name);
+  }
+
   nf4Parts(name: string): Promise<Map<string, Uint8Array>> | null {
-    return this.config.quantized && this.#checkpoint.has(`${name}.absmax`) ? this.#readParts(name) : null;
+    return this.#isNf4(name) ? this.#readParts(name) : null;
   }
 
   async close(): Promise<void> {
     await this.#checkpoint.close();
+  }
+
+  #isNf4(name: string): boolean {
+    return this.config.quantized && this.#checkpoint.has(`${name}.absmax`);
   }
 
   async #readParts(name: string): Promise<Map<string, Uint8Array>> {

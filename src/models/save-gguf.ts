@@ -2,6 +2,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { complain } from '../errors.ts';
 import { reorderedHeads } from '../formats/gguf/heads.ts';
+import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import { type Mix, type MixModel, mixType } from '../formats/gguf/mixes.ts';
 import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
 import { ShardedOutput, shardsOf } from '../formats/gguf/shards.ts';
@@ -10,7 +11,7 @@ import { type GgmlType, ggmlBytes } from '../formats/gguf/types.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
 import { EncodePool } from '../quant/ggml/encode-pool.ts';
-import { modelMetadata } from './gguf-metadata.ts';
+import { importanceMetadata, modelMetadata } from './gguf-metadata.ts';
 import { InFlight } from './in-flight.ts';
 import { computedRows, matrixShape, type WeightRows } from './weight-rows.ts';
 
@@ -23,15 +24,15 @@ export interface LlamaGguf {
   /** What to write; all files come from one pass over the weights. */
   files: readonly { file: string; mix: Mix }[];
   config: LlamaConfig;
-  /** Directory with tokenizer.json and tokenizer_config.json. */
+  /** Directory with tokenizer.json and tokenizer_config.json, or a GGUF file. */
   tokenizerDir: string;
   /** Jinja template to put into the file; the tokenizer's own if null. */
   chatTemplate: string | null;
   weights: readonly WeightRows[];
   /** Name shown by programs that open the file. */
   name?: string;
-  /** How much each column of a matrix matters, by the matrix's name in GGUF. */
-  importance?: ReadonlyMap<string, Float32Array>;
+  /** How much each column of a matrix matters. */
+  importance?: ImportanceMatrix;
   /** Most bytes of tensors in a file; a larger model is divided. */
   splitMaxBytes?: number;
   /** Threads that encode; all cores if left out. */
@@ -95,13 +96,13 @@ interface PlannedTensor {
   importance: Float32Array | null;
 }
 
-function plan({ files, config, weights, importance = new Map() }: LlamaGguf): PlannedTensor[] {
+function plan({ files, config, weights, importance }: LlamaGguf): PlannedTensor[] {
   const model: MixModel = {
     layers: config.num_hidden_layers,
     heads: config.num_attention_heads,
     groups: config.num_key_value_heads,
     tied: !weights.some(({ name }) => name === 'lm_head.weight'),
-    importance: importance.size > 0,
+    importance: importance !== undefined,
   };
   const named = [
     ...ropeWeights(config).map((weight) => ({ weight, name: weight.name })),
@@ -113,7 +114,7 @@ function plan({ files, config, weights, importance = new Map() }: LlamaGguf): Pl
     ...matrixShape(weight.shape),
     headRows: reorderedHeads(weight.name, config) > 0 ? config.head_dim : 0,
     types: files.map(({ mix }) => mixType(mix, name, weight.shape, model)),
-    importance: importanceOf(importance, name, weight.shape),
+    importance: importance ? importanceOf(importance, name, weight.shape) : null,
   }));
 }
 
@@ -127,17 +128,17 @@ function ropeWeights(config: LlamaConfig): WeightRows[] {
 
 /** @throws UserError for importances of another model */
 function importanceOf(
-  importance: ReadonlyMap<string, Float32Array>,
+  { file, columns: all }: ImportanceMatrix,
   name: string,
   shape: readonly number[],
 ): Float32Array | null {
-  const columns = importance.get(name);
+  const columns = all.get(name);
   const { width } = matrixShape(shape);
   if (!columns || columns.length === width) return columns ?? null;
   // Embeddings are looked up, not multiplied: what tools have recorded for them are not their columns.
   if (name === 'token_embd.weight') return null;
   throw complain({
-    where: `imatrix: ${name}`,
+    where: `${file}: ${name}`,
     got: `${columns.length} importances`,
     expected: `${width}, one for each column`,
     remedy: 'use the importance matrix of this model',
@@ -145,7 +146,7 @@ function importanceOf(
 }
 
 async function openOutput(
-  { files, config, tokenizerDir, chatTemplate, name, splitMaxBytes = Infinity }: LlamaGguf,
+  { files, config, tokenizerDir, chatTemplate, name, importance, splitMaxBytes = Infinity }: LlamaGguf,
   index: number,
   tensors: readonly PlannedTensor[],
   parameters: number,
@@ -153,7 +154,8 @@ async function openOutput(
   const { file, mix } = files[index];
   const metadata = new Map([
     ...modelMetadata(config, mix, { name: name ?? path.basename(file, '.gguf'), parameters }),
-    ...tokenizerMetadata(tokenizerDir, config.vocab_size, chatTemplate),
+    ...tokenizerMetadata(tokenizerDir, config, chatTemplate),
+    ...(importance ? importanceMetadata(importance) : []),
   ]);
   const infos = tensors.map(({ name, weight: { shape }, types }) => ({ name, shape, type: types[index] }));
   return ShardedOutput.create(shardsOf(file, metadata, infos, splitMaxBytes));

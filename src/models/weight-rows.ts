@@ -1,6 +1,6 @@
 import type { Checkpoint } from '../formats/checkpoint.ts';
+import { toFloat32 } from '../formats/elements.ts';
 import { SAFETENSORS_BYTES, type SafetensorsDtype } from '../formats/safetensors-header.ts';
-import type { MergedWeight } from './save.ts';
 
 /** A weight that is read some rows at a time; a vector is one row. */
 export interface WeightRows {
@@ -10,6 +10,13 @@ export interface WeightRows {
   dtype: SafetensorsDtype;
   /** Elements of rows in row-major order, in memory of their own. Rows are asked for once, in order. */
   rows(first: number, count: number): Promise<Uint8Array>;
+}
+
+/** A weight that can only be computed as a whole, in f32. */
+export interface WholeWeight {
+  name: string;
+  shape: readonly number[];
+  values: () => Promise<Float32Array>;
 }
 
 /** Rows and columns of a weight. */
@@ -29,8 +36,8 @@ export function checkpointRows(checkpoint: Checkpoint, name: string): WeightRows
   };
 }
 
-/** A weight that has to be computed as a whole; it is in memory from its first row until its last. */
-export function computedRows({ name, shape, values }: MergedWeight): WeightRows {
+/** Rows of a weight that is computed as a whole; it is in memory from its first row until its last. */
+export function computedRows({ name, shape, values }: WholeWeight): WeightRows {
   const { rows, width } = matrixShape(shape);
   let whole: Promise<Float32Array> | null = null;
   return {
@@ -44,4 +51,9 @@ export function computedRows({ name, shape, values }: MergedWeight): WeightRows 
       return new Uint8Array(part.buffer);
     },
   };
+}
+
+/** All of a weight in f32. */
+export async function floatsOf(weight: WeightRows): Promise<Float32Array> {
+  return toFloat32(await weight.rows(0, matrixShape(weight.shape).rows), weight.dtype, weight.name);
 }

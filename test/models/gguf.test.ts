@@ -9,7 +9,6 @@ import { loadLlama } from '../../src/models/load.ts';
 import { mergedWeights } from '../../src/models/save.ts';
 import { writeLlamaGguf } from '../../src/models/save-gguf.ts';
 import { templateOf } from '../../src/train/finetune.ts';
-import { computedRows } from '../../src/models/weight-rows.ts';
 import { skipReason } from '../oracle/ggml.ts';
 import { testDevice } from '../support/device.ts';
 
@@ -39,7 +38,7 @@ describe.skipIf(skipReason !== '')(`GGUF in llama.cpp${skipReason}`, () => {
       config: model.config,
       tokenizerDir: MODEL,
       chatTemplate: template.source,
-      weights: mergedWeights(model).map(computedRows),
+      weights: mergedWeights(model),
     });
 
     const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: 1 });

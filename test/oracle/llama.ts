@@ -63,7 +63,9 @@ async function open(): Promise<LlamaLibrary> {
   if (!folder) throw new Error('llama.cpp is not installed');
   const { default: koffi } = await import('koffi');
   const load = (name: string) => {
-    const file = readdirSync(folder).find((entry) => new RegExp(`^(lib)?${name}(\\..*)?\\.(so|dylib|dll)$`).test(entry));
+    const file = readdirSync(folder).find((entry) =>
+      new RegExp(`^(lib)?${name}(\\..*)?\\.(so|dylib|dll)$`).test(entry),
+    );
     return koffi.load(path.join(folder, file as string));
   };
   const base = load('ggml-base');
@@ -78,7 +80,11 @@ async function open(): Promise<LlamaLibrary> {
   llama.func('void llama_backend_init()')();
 
   koffi.struct('llama_model_quantize_params', QUANTIZE_PARAMS);
-  const Importance = koffi.struct('llama_model_imatrix_data', { name: 'const char *', data: 'float *', size: 'size_t' });
+  const Importance = koffi.struct('llama_model_imatrix_data', {
+    name: 'const char *',
+    data: 'float *',
+    size: 'size_t',
+  });
   const defaults = llama.func('llama_model_quantize_params llama_model_quantize_default_params()');
   const quantize = llama.func(
     'uint32_t llama_model_quantize(const char *from, const char *to, llama_model_quantize_params *params)',
@@ -100,7 +106,10 @@ async function open(): Promise<LlamaLibrary> {
     quantize(from, to, { fileType, threads = 1, importance }) {
       const entries = [...(importance ?? [])].map(([name, data]) => ({ name, data, size: data.length }));
       const list = koffi.alloc(Importance, entries.length + 1);
-      koffi.encode(list, koffi.array(Importance, entries.length + 1), [...entries, { name: null, data: null, size: 0 }]);
+      koffi.encode(list, koffi.array(Importance, entries.length + 1), [
+        ...entries,
+        { name: null, data: null, size: 0 },
+      ]);
       const params = { ...defaults(), nthread: threads, ftype: fileType, imatrix: importance ? list : null };
       if (quantize(from, to, params) !== 0) throw new Error(`llama.cpp did not quantise ${from} to type ${fileType}`);
     },
@@ -111,7 +120,7 @@ async function open(): Promise<LlamaLibrary> {
       const tensors = new Map<string, OracleTensor>();
       for (let id = 0; id < Number(count(context)); id++) {
         const begin = start + Number(offsetOf(context, id));
-        const ne = Array.from(koffi.decode(neOf(context, id), koffi.array("int64_t", 4)) as ArrayLike<bigint>, Number);
+        const ne = Array.from(koffi.decode(neOf(context, id), koffi.array('int64_t', 4)) as ArrayLike<bigint>, Number);
         while (ne.length > 1 && ne[ne.length - 1] === 1) ne.pop();
         const id2 = typeOf(context, id);
         const type = typeNames.get(id2);

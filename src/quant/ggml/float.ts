@@ -43,22 +43,20 @@ export function sumOfSquares(x: Float32Array, start: number, count: number): num
   return sum;
 }
 
-/**
- * Weights of a block's errors from the importance of its columns: importance · √(variance + x²).
- *
- * @param column of the block's first value
- */
-export function weighByImportance(
-  x: Float32Array,
-  at: number,
-  count: number,
-  importance: Float32Array,
-  column: number,
-  variance: number,
-  weights: Float32Array,
-): void {
-  for (let i = 0; i < count; i++) {
-    const square = Math.fround(x[at + i] * x[at + i]);
-    weights[i] = importance[column + i] * Math.fround(Math.sqrt(Math.fround(variance + square)));
+/** The value of largest magnitude with its sign, the first among equals; 0 if there is none. */
+export function largestMagnitude(x: Float32Array, at: number, count: number): number {
+  let largest = 0;
+  let magnitude = 0;
+  for (let i = at; i < at + count; i++) {
+    if (Math.abs(x[i]) > magnitude) {
+      largest = x[i];
+      magnitude = Math.abs(largest);
+    }
   }
+  return largest;
+}
+
+/** Whether the best scale for sums (xl, l2) leaves less error than that for the old ones: xl²/l2 is what it removes. */
+export function isBetter(xl: number, l2: number, oldXL: number, oldL2: number): boolean {
+  return Math.fround(Math.fround(xl * xl) * oldL2) > Math.fround(Math.fround(oldXL * oldXL) * l2);
 }

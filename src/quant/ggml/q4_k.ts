@@ -1,9 +1,11 @@
-import { clamp, nearestInt, sumOfSquares, weighByImportance } from './float.ts';
+import { sumOfSquares } from './float.ts';
 import { type BlockFormat, getScale, putScale } from './format.ts';
-import { type AffineSearch, searchPositiveScale, searchScaleAndMin } from './scale-search.ts';
+import type { GroupSearch, Searches } from './group-search.ts';
+import { findPositiveUnit } from './positive-scale.ts';
+import { divideEvenly } from './scale-codes.ts';
 import { putSixBit, sixBitMin, sixBitScale } from './six-bit-scales.ts';
 
-const { fround, abs } = Math;
+const { fround } = Math;
 
 /** A superblock: eight groups of 32, each with a scale and a minimum of six bits in units of two f16 numbers. */
 const BLOCK = 256;
@@ -12,145 +14,152 @@ const GROUPS = 8;
 /** Bytes of the two units and the twelve bytes of scales and minimums, with which both formats begin. */
 const HEADER = 16;
 
-const codes = new Uint8Array(BLOCK);
-const weights = new Float32Array(GROUP);
-const scales = new Float32Array(GROUPS);
-const mins = new Float32Array(GROUPS);
-const sums = new Float32Array(GROUPS);
+const work = new Uint8Array(BLOCK);
 const scaleCodes = new Uint8Array(GROUPS);
 const minCodes = new Uint8Array(GROUPS);
 
 /** Q4_K, x = scale · code − min: header, then 128 bytes of codes; groups 2k and 2k + 1 share bytes. */
-export const q4_k: BlockFormat = {
-  quantize(values, out, width, importance) {
-    const search: AffineSearch = importance
-      ? { levels: 15, first: fround(-0.9), step: fround(0.05), trials: 36 }
-      : { levels: 15, first: -1, step: fround(0.1), trials: 20 };
-    for (let at = 0, to = 0; at < values.length; at += BLOCK, to += 144) {
-      quantizeGroups(values, at, search, importance, at % width, out, to);
-      putHalves(out, to + HEADER);
-    }
-  },
+export const q4_k = (searches: Searches): BlockFormat => {
+  const { plain, weighted } = pair(searches, { levels: 15, first: -1, trials: 20 });
+  return {
+    quantize(values, out, width, importance) {
+      const search = importance ? weighted : plain;
+      for (let at = 0, to = 0; at < values.length; at += BLOCK, to += 144) {
+        if (importance) findWeighted(search, values, at, importance, at % width, out, to, false);
+        else findPlain(search, values, at, out, to);
+        chooseCodes(search, out, to);
+        putHalves(out, to + HEADER, search.codes);
+      }
+    },
 
-  dequantize(bytes, out) {
-    for (let at = 0, from = 0; at < out.length; at += BLOCK, from += 144) {
-      getHalves(bytes, from + HEADER);
-      scaleCodesBack(bytes, from, out, at);
-    }
-  },
+    dequantize(bytes, out) {
+      for (let at = 0, from = 0; at < out.length; at += BLOCK, from += 144) {
+        getHalves(bytes, from + HEADER);
+        scaleBack(bytes, from, out, at);
+      }
+    },
+  };
 };
 
 /** Q5_K: header, 32 bytes of fifth bits (bit j of byte i belongs to code 32j + i), then low halves as in Q4_K. */
-export const q5_k: BlockFormat = {
-  quantize(values, out, width, importance) {
-    const search: AffineSearch = importance
-      ? { levels: 31, first: fround(-0.9), step: fround(0.05), trials: 36 }
-      : { levels: 31, first: -0.5, step: fround(0.1), trials: 15 };
-    for (let at = 0, to = 0; at < values.length; at += BLOCK, to += 176) {
-      quantizeGroups(values, at, search, importance, at % width, out, to);
-      for (let i = 0; i < GROUP; i++) {
-        let high = 0;
-        for (let j = 0; j < GROUPS; j++) high |= (codes[GROUP * j + i] >> 4) << j;
-        out[to + HEADER + i] = high;
+export const q5_k = (searches: Searches): BlockFormat => {
+  const { plain, weighted } = pair(searches, { levels: 31, first: -0.5, trials: 15 });
+  return {
+    quantize(values, out, width, importance) {
+      const search = importance ? weighted : plain;
+      const { codes } = search;
+      for (let at = 0, to = 0; at < values.length; at += BLOCK, to += 176) {
+        if (importance) findWeighted(search, values, at, importance, at % width, out, to, true);
+        else findPlain(search, values, at, out, to);
+        chooseCodes(search, out, to);
+        for (let i = 0; i < GROUP; i++) {
+          let high = 0;
+          for (let j = 0; j < GROUPS; j++) high |= (codes[GROUP * j + i] >> 4) << j;
+          out[to + HEADER + i] = high;
+        }
+        putHalves(out, to + HEADER + GROUP, codes);
       }
-      putHalves(out, to + HEADER + GROUP);
-    }
-  },
+    },
 
-  dequantize(bytes, out) {
-    for (let at = 0, from = 0; at < out.length; at += BLOCK, from += 176) {
-      getHalves(bytes, from + HEADER + GROUP);
-      for (let i = 0; i < BLOCK; i++) codes[i] |= ((bytes[from + HEADER + (i & 31)] >> (i >> 5)) & 1) << 4;
-      scaleCodesBack(bytes, from, out, at);
-    }
-  },
+    dequantize(bytes, out) {
+      for (let at = 0, from = 0; at < out.length; at += BLOCK, from += 176) {
+        getHalves(bytes, from + HEADER + GROUP);
+        for (let i = 0; i < BLOCK; i++) work[i] |= ((bytes[from + HEADER + (i & 31)] >> (i >> 5)) & 1) << 4;
+        scaleBack(bytes, from, out, at);
+      }
+    },
+  };
 };
 
+/** Searches without and with importance. */
+function pair(searches: Searches, { levels, first, trials }: { levels: 15 | 31; first: number; trials: number }) {
+  const group = { size: GROUP, levels } as const;
+  return {
+    plain: searches.affine({ ...group, first, step: fround(0.1), trials, weights: 'magnitude + rms' }),
+    weighted: searches.affine({
+      ...group,
+      first: fround(-0.9),
+      step: fround(0.05),
+      trials: 36,
+      weights: 'importance and square',
+    }),
+  };
+}
+
+/** Writes a superblock's header: units are the largest scale and minimum / 63. */
+function findPlain(search: GroupSearch, values: Float32Array, at: number, out: Uint8Array, to: number): void {
+  search.find(values, at, GROUPS, null, 0);
+  putScale(out, to, divideEvenly(search.scales, GROUPS, 63, scaleCodes));
+  putScale(out, to + 2, divideEvenly(search.mins, GROUPS, 63, minCodes));
+  limit(scaleCodes);
+  limit(minCodes);
+  putSixBit(out, to + 4, scaleCodes, minCodes);
+}
+
 /**
- * Writes a superblock's header and leaves its codes in `codes`.
+ * Writes a superblock's header: units are searched for, too.
  *
- * Codes are chosen again with the rounded scales; a group whose scale rounds to zero keeps those of the search.
+ * @param limited whether codes beyond 63, which a negative scale gives, are cut off: in Q5_K alone
  */
-function quantizeGroups(
+function findWeighted(
+  search: GroupSearch,
   values: Float32Array,
   at: number,
-  search: AffineSearch,
-  importance: Float32Array | null,
+  importance: Float32Array,
   column: number,
   out: Uint8Array,
   to: number,
+  limited: boolean,
 ): void {
-  const { levels } = search;
-  const variance = importance ? fround(fround(2 * sumOfSquares(values, at, BLOCK)) / BLOCK) : 0;
-  for (let j = 0; j < GROUPS; j++) {
-    const start = at + GROUP * j;
-    if (importance) weighByImportance(values, start, GROUP, importance, column + GROUP * j, variance, weights);
-    else weighByMagnitude(values, start);
-    let sum = 0;
-    for (let i = 0; i < GROUP; i++) sum = fround(sum + weights[i]);
-    sums[j] = sum;
-    scales[j] = searchScaleAndMin(values, start, GROUP, weights, search, codes, GROUP * j, mins, j);
+  search.variances.fill(fround(fround(2 * sumOfSquares(values, at, BLOCK)) / BLOCK));
+  search.find(values, at, GROUPS, importance, column);
+  putScale(out, to, findPositiveUnit(search.scales, GROUPS, 63, scaleCodes, search.sums));
+  putScale(out, to + 2, findPositiveUnit(search.mins, GROUPS, 63, minCodes, search.sums));
+  if (limited) {
+    limit(scaleCodes);
+    limit(minCodes);
   }
-  const scaleUnit = importance
-    ? searchPositiveScale(scales, GROUPS, 63, scaleCodes, sums)
-    : divideEvenly(scales, scaleCodes);
-  const minUnit = importance ? searchPositiveScale(mins, GROUPS, 63, minCodes, sums) : divideEvenly(mins, minCodes);
-  const roundedScale = putScale(out, to, scaleUnit);
-  const roundedMin = putScale(out, to + 2, minUnit);
-  if (importance && levels === 31)
-    for (let j = 0; j < GROUPS; j++) {
-      scaleCodes[j] = Math.min(63, scaleCodes[j]);
-      minCodes[j] = Math.min(63, minCodes[j]);
-    }
   putSixBit(out, to + 4, scaleCodes, minCodes);
+}
 
+function limit(codes: Uint8Array): void {
+  for (let j = 0; j < GROUPS; j++) codes[j] = Math.min(63, codes[j]);
+}
+
+/** Chooses codes again, with the scales and minimums as the header has them. */
+function chooseCodes(search: GroupSearch, out: Uint8Array, to: number): void {
+  const scaleUnit = getScale(out, to);
+  const minUnit = getScale(out, to + 2);
   for (let j = 0; j < GROUPS; j++) {
-    const scale = fround(roundedScale * sixBitScale(out, to + 4, j));
-    if (scale === 0) continue;
-    const min = fround(roundedMin * sixBitMin(out, to + 4, j));
-    for (let i = GROUP * j; i < GROUP * (j + 1); i++) {
-      codes[i] = clamp(nearestInt(fround(fround(values[at + i] + min) / scale)), 0, levels);
-    }
+    search.scales[j] = scaleUnit * sixBitScale(out, to + 4, j);
+    search.mins[j] = minUnit * sixBitMin(out, to + 4, j);
   }
+  search.choose();
 }
 
-/** Weights without importance: magnitude, plus the group's root mean square. */
-function weighByMagnitude(values: Float32Array, start: number): void {
-  const rms = fround(Math.sqrt(fround(sumOfSquares(values, start, GROUP) / GROUP)));
-  for (let i = 0; i < GROUP; i++) weights[i] = rms + abs(values[start + i]);
-}
-
-/** Codes 0..63 in units of the largest / 63, which is returned. */
-function divideEvenly(x: Float32Array, to: Uint8Array): number {
-  let largest = 0;
-  for (let j = 0; j < GROUPS; j++) if (x[j] > largest) largest = x[j];
-  const inverse = largest > 0 ? fround(63 / largest) : 0;
-  for (let j = 0; j < GROUPS; j++) to[j] = Math.min(63, nearestInt(fround(inverse * x[j])) & 255);
-  return fround(largest / 63);
-}
-
-/** Values of a superblock from its header and `codes`. */
-function scaleCodesBack(bytes: Uint8Array, from: number, out: Float32Array, at: number): void {
+/** Values of a superblock from its header and `work`. */
+function scaleBack(bytes: Uint8Array, from: number, out: Float32Array, at: number): void {
   const scaleUnit = getScale(bytes, from);
   const minUnit = getScale(bytes, from + 2);
   for (let j = 0; j < GROUPS; j++) {
     const scale = fround(scaleUnit * sixBitScale(bytes, from + 4, j));
     const min = fround(minUnit * sixBitMin(bytes, from + 4, j));
-    for (let i = GROUP * j; i < GROUP * (j + 1); i++) out[at + i] = fround(scale * codes[i]) - min;
+    for (let i = GROUP * j; i < GROUP * (j + 1); i++) out[at + i] = fround(scale * work[i]) - min;
   }
 }
 
 /** Low four bits of codes: byte i of 32-byte run k holds codes 64k + i and 64k + 32 + i. */
-function putHalves(out: Uint8Array, to: number): void {
+function putHalves(out: Uint8Array, to: number, codes: Uint8Array): void {
   for (let k = 0; k < 4; k++)
     for (let i = 0; i < 32; i++) out[to + 32 * k + i] = (codes[64 * k + i] & 15) | ((codes[64 * k + 32 + i] & 15) << 4);
 }
 
+/** Fills `work`. */
 function getHalves(bytes: Uint8Array, from: number): void {
   for (let k = 0; k < 4; k++)
     for (let i = 0; i < 32; i++) {
       const byte = bytes[from + 32 * k + i];
-      codes[64 * k + i] = byte & 15;
-      codes[64 * k + 32 + i] = byte >> 4;
+      work[64 * k + i] = byte & 15;
+      work[64 * k + 32 + i] = byte >> 4;
     }
 }

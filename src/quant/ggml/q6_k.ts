@@ -1,6 +1,6 @@
-import { clamp, nearestInt, TINY } from './float.ts';
+import { nearestInt, TINY } from './float.ts';
 import { type BlockFormat, getScale, putScale } from './format.ts';
-import { searchScale } from './scale-search.ts';
+import type { Searches } from './group-search.ts';
 
 const { fround, abs } = Math;
 
@@ -14,72 +14,55 @@ const HIGH_AT = 128;
 const SCALES_AT = 192;
 const UNIT_AT = 208;
 
-const codes = new Uint8Array(BLOCK);
-const weights = new Float32Array(GROUP);
-const scales = new Float32Array(GROUPS);
+const work = new Uint8Array(BLOCK);
 const scaleCodes = new Int8Array(GROUPS);
 
 /** Q6_K, x = scale · (code − 32) with codes of six bits. */
-export const q6_k: BlockFormat = {
-  quantize(values, out, width, importance) {
-    for (let at = 0, to = 0; at < values.length; at += BLOCK, to += BYTES) {
-      const largest = searchScales(values, at, importance, at % width);
-      if (abs(largest) < TINY) {
-        out.fill(0, to, to + BYTES);
-        continue;
+export const q6_k = (searches: Searches): BlockFormat => {
+  const plain = searches.symmetric({ size: GROUP, half: 32, weights: 'square' });
+  const weighted = searches.symmetric({ size: GROUP, half: 32, weights: 'importance' });
+  return {
+    quantize(values, out, width, importance) {
+      const search = importance ? weighted : plain;
+      const { scales, codes } = search;
+      for (let at = 0, to = 0; at < values.length; at += BLOCK, to += BYTES) {
+        search.find(values, at, GROUPS, importance, at % width);
+        let largest = 0;
+        for (let j = 0; j < GROUPS; j++) if (abs(scales[j]) > abs(largest)) largest = scales[j];
+        if (abs(largest) < TINY) {
+          out.fill(0, to, to + BYTES);
+          continue;
+        }
+        const inverse = fround(-128 / largest);
+        const unit = putScale(out, to + UNIT_AT, fround(1 / inverse));
+        for (let j = 0; j < GROUPS; j++) {
+          scaleCodes[j] = Math.min(127, nearestInt(fround(inverse * scales[j])));
+          out[to + SCALES_AT + j] = scaleCodes[j];
+          scales[j] = unit * scaleCodes[j];
+        }
+        search.choose();
+        putCodes(out, to, codes);
       }
-      const inverse = fround(-128 / largest);
-      const unit = putScale(out, to + UNIT_AT, fround(1 / inverse));
-      for (let j = 0; j < GROUPS; j++) {
-        scaleCodes[j] = Math.min(127, nearestInt(fround(inverse * scales[j])));
-        out[to + SCALES_AT + j] = scaleCodes[j];
-      }
-      chooseCodes(values, at, unit);
-      putCodes(out, to);
-    }
-  },
+    },
 
-  dequantize(bytes, out) {
-    for (let at = 0, from = 0; at < out.length; at += BLOCK, from += BYTES) {
-      const unit = getScale(bytes, from + UNIT_AT);
-      getCodes(bytes, from);
-      for (let j = 0; j < GROUPS; j++) {
-        const scale = fround(unit * ((bytes[from + SCALES_AT + j] << 24) >> 24));
-        for (let i = GROUP * j; i < GROUP * (j + 1); i++) out[at + i] = scale * (codes[i] - 32);
+    dequantize(bytes, out) {
+      for (let at = 0, from = 0; at < out.length; at += BLOCK, from += BYTES) {
+        const unit = getScale(bytes, from + UNIT_AT);
+        getCodes(bytes, from);
+        for (let j = 0; j < GROUPS; j++) {
+          const scale = fround(unit * ((bytes[from + SCALES_AT + j] << 24) >> 24));
+          for (let i = GROUP * j; i < GROUP * (j + 1); i++) out[at + i] = scale * (work[i] - 32);
+        }
       }
-    }
-  },
+    },
+  };
 };
-
-/** Leaves codes and scales of the groups; returns the scale of largest magnitude. Errors weigh by importance or x². */
-function searchScales(values: Float32Array, at: number, importance: Float32Array | null, column: number): number {
-  let largest = 0;
-  for (let j = 0; j < GROUPS; j++) {
-    const start = at + GROUP * j;
-    for (let i = 0; i < GROUP; i++)
-      weights[i] = importance ? importance[column + GROUP * j + i] : values[start + i] * values[start + i];
-    scales[j] = searchScale(values, start, GROUP, weights, 32, codes, GROUP * j);
-    if (abs(scales[j]) > abs(largest)) largest = scales[j];
-  }
-  return largest;
-}
-
-/** Chooses codes again with the rounded scales; a group whose scale rounds to zero keeps those of the search. */
-function chooseCodes(values: Float32Array, at: number, unit: number): void {
-  for (let j = 0; j < GROUPS; j++) {
-    const scale = fround(unit * scaleCodes[j]);
-    if (scale === 0) continue;
-    for (let i = GROUP * j; i < GROUP * (j + 1); i++) {
-      codes[i] = clamp(nearestInt(fround(values[at + i] / scale)), -32, 31) + 32;
-    }
-  }
-}
 
 /**
  * Half k has codes c = 128k + i, i < 32: low four bits of c and c + 64 share byte 64k + i, those of c + 32 and c + 96
  * byte 64k + 32 + i; the upper two bits of all four share byte 32k + i of the second part.
  */
-function putCodes(out: Uint8Array, to: number): void {
+function putCodes(out: Uint8Array, to: number, codes: Uint8Array): void {
   for (let k = 0; k < 2; k++)
     for (let i = 0; i < 32; i++) {
       const c = 128 * k + i;
@@ -90,15 +73,16 @@ function putCodes(out: Uint8Array, to: number): void {
     }
 }
 
+/** Fills `work`. */
 function getCodes(bytes: Uint8Array, from: number): void {
   for (let k = 0; k < 2; k++)
     for (let i = 0; i < 32; i++) {
       const c = 128 * k + i;
       const [first, second] = [bytes[from + 64 * k + i], bytes[from + 64 * k + 32 + i]];
       const high = bytes[from + HIGH_AT + 32 * k + i];
-      codes[c] = (first & 15) | ((high & 3) << 4);
-      codes[c + 32] = (second & 15) | (((high >> 2) & 3) << 4);
-      codes[c + 64] = (first >> 4) | (((high >> 4) & 3) << 4);
-      codes[c + 96] = (second >> 4) | ((high >> 6) << 4);
+      work[c] = (first & 15) | ((high & 3) << 4);
+      work[c + 32] = (second & 15) | (((high >> 2) & 3) << 4);
+      work[c + 64] = (first >> 4) | (((high >> 4) & 3) << 4);
+      work[c + 96] = (second >> 4) | ((high >> 6) << 4);
     }
 }

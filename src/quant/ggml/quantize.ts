@@ -1,33 +1,41 @@
 import { complain } from '../../errors.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from '../../formats/gguf/types.ts';
 import type { BlockFormat } from './format.ts';
+import type { Searches } from './group-search.ts';
 import { iq4_nl, iq4_xs } from './iq4.ts';
-import { bf16, f16, f32 } from './plain.ts';
+import { plainSearches } from './plain/searches.ts';
 import { q2_k } from './q2_k.ts';
 import { q3_k } from './q3_k.ts';
 import { q4_k, q5_k } from './q4_k.ts';
 import { q4_0, q4_1, q5_0, q5_1 } from './q4_q5.ts';
 import { q6_k } from './q6_k.ts';
 import { q8_0 } from './q8_0.ts';
+import { withDirectKernels } from './simd/formats.ts';
+import { hasSimd, simdSearches } from './simd/searches.ts';
+import { bf16, f16, f32 } from './unquantised.ts';
 
-/** Every block format in plain TypeScript. */
-export const FORMATS: Record<GgmlType, BlockFormat> = {
-  f32,
-  f16,
-  bf16,
-  q4_0,
-  q4_1,
-  q5_0,
-  q5_1,
-  q8_0,
-  q2_k,
-  q3_k,
-  q4_k,
-  q5_k,
-  q6_k,
-  iq4_nl,
-  iq4_xs,
-};
+/** Every block format, by its name in GGUF files; searches for scales are those given. */
+export function blockFormats(searches: Searches): Record<GgmlType, BlockFormat> {
+  return {
+    f32,
+    f16,
+    bf16,
+    q8_0,
+    q4_0: q4_0(searches),
+    q4_1: q4_1(searches),
+    q5_0: q5_0(searches),
+    q5_1: q5_1(searches),
+    q2_k: q2_k(searches),
+    q3_k: q3_k(searches),
+    q4_k: q4_k(searches),
+    q5_k: q5_k(searches),
+    q6_k: q6_k(searches),
+    iq4_nl: iq4_nl(searches),
+    iq4_xs: iq4_xs(searches),
+  };
+}
+
+const FORMATS = hasSimd() ? withDirectKernels(blockFormats(simdSearches)) : blockFormats(plainSearches);
 
 /**
  * Quantises rows to a ggml type; the same bytes as ggml_quantize_chunk.

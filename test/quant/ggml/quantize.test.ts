@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { GGML_TYPES, type GgmlType } from '../../../src/formats/gguf/types.ts';
-import { dequantizeGgml, FORMATS, quantizeGgml } from '../../../src/quant/ggml/quantize.ts';
+import { plainSearches } from '../../../src/quant/ggml/plain/searches.ts';
+import { blockFormats, dequantizeGgml, quantizeGgml } from '../../../src/quant/ggml/quantize.ts';
 import { openGgml, skipReason } from '../../oracle/ggml.ts';
 import { IMPORTANCE, INPUTS, type Input } from './inputs.ts';
 
 const TYPES = Object.keys(GGML_TYPES) as GgmlType[];
+const FORMATS = blockFormats(plainSearches);
 const IGNORE_IMPORTANCE = ['f32', 'f16', 'bf16', 'q8_0'];
 
 const widthFor = (type: GgmlType, { width }: Input) => (GGML_TYPES[type].block === 256 ? width.wide : width.narrow);
