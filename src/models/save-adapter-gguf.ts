@@ -6,9 +6,8 @@ import { type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writ
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import type { SavedAdapter } from '../formats/peft.ts';
 import { resolveTargets, type Target } from '../formats/peft-config.ts';
+import { PREFIX } from '../lora/attach.ts';
 import { weightShapes } from './init.ts';
-
-const PREFIX = 'base_model.model.';
 
 export interface AdapterGguf {
   file: string;
@@ -93,7 +92,7 @@ function matrix(
   const values = tensors.get(name);
   if (values?.length === rows * width) return values;
   throw complain({
-    where: `adapter: ${name}`,
+    where: `adapter as GGUF: ${name}`,
     got: values ? `${values.length} elements` : 'no such tensor',
     expected: `[${rows}, ${width}]`,
     remedy: 'check that the adapter belongs to its configuration and base model',
@@ -106,7 +105,7 @@ function checkOnlyLora({ config, tensors }: SavedAdapter, targets: readonly Targ
   const extra = [...tensors.keys()].find((name) => !places.has(name)) ?? config.modules_to_save?.[0];
   if (extra !== undefined)
     throw complain({
-      where: 'GGUF adapter',
+      where: 'adapter as GGUF',
       got: extra,
       expected: 'only lora_A and lora_B of linear layers',
       remedy: 'merge the adapter into the model instead',

@@ -19,7 +19,7 @@ import { loadLlama } from '../../src/models/load.ts';
 import { mergedWeights } from '../../src/models/save.ts';
 import { writeAdapterGguf } from '../../src/models/save-adapter-gguf.ts';
 import { writeLlamaGguf } from '../../src/models/save-gguf.ts';
-import { computedRows, type WeightRows } from '../../src/models/weight-rows.ts';
+import type { WeightRows } from '../../src/models/weight-rows.ts';
 import { skipReason } from '../oracle/ggml.ts';
 import { testDevice } from '../support/device.ts';
 import { randomConfig, randomWeights } from '../support/random-llama.ts';
@@ -131,7 +131,7 @@ describe('adapters that have no place in the format are refused', () => {
   test('a head that was trained as a whole', async () => {
     const adapter = await readAdapter('test/reference/peft-modules-to-save');
     await expect(writeAdapterGguf({ file, adapter, config, name: 'x' })).rejects.toThrow(
-      /GGUF adapter: got .*lm_head.*merge the adapter into the model instead/,
+      /adapter as GGUF: got .*lm_head.*merge the adapter into the model instead/,
     );
   });
 
@@ -141,7 +141,7 @@ describe('adapters that have no place in the format are refused', () => {
     const own = randomAdapter(PLAIN, config, 1);
     own.tensors.delete(`${PREFIX}model.layers.1.mlp.up_proj.lora_B.weight`);
     await expect(writeAdapterGguf({ file, adapter: own, config, name: 'x' })).rejects.toThrow(
-      /lora_B.weight: got no such/,
+      /adapter as GGUF: .*lora_B.weight: got no such/,
     );
   });
 });
@@ -236,7 +236,7 @@ describe.skipIf(skipReason !== '')(`llama.cpp with base and adapter${skipReason}
     }
     const lora = path.join(dir, 'lora.gguf');
     await writeAdapterGguf({ file: lora, adapter, config, name });
-    const merged = await write('merged', 'f32', mergedWeights(model).map(computedRows));
+    const merged = await write('merged', 'f32', mergedWeights(model));
     model.dispose();
 
     const llama = await getLlama({ gpu: false, build: 'never', logLevel: LlamaLogLevel.error, maxThreads: 1 });
