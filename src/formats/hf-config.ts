@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../errors.ts';
+import { complain, UserError } from '../errors.ts';
 
 const count = z.number().int().min(1);
 const tokenId = z.number().int().min(0);
@@ -59,7 +59,9 @@ export type RopeScaling =
       low_freq_factor: number;
       high_freq_factor: number;
       original_max_position_embeddings: number;
-    };
+    }
+  /** What each inverse frequency is divided by, as GGUF stores them; config.json has no form for these. */
+  | { type: 'factors'; factors: readonly number[] };
 
 /** A Llama's config.json with its defaults filled in; fields are named as Hugging Face names them. */
 export interface LlamaConfig {
@@ -180,6 +182,8 @@ function isNf4(quantization: Raw['quantization_config'], where: string): boolean
 /**
  * config.json of a merged model in the form that transformers 4 and 5 both read: theta and scaling in the fields of
  * version 4, which version 5 converts on loading.
+ *
+ * @throws UserError for a scaling that only GGUF can express
  */
 export function llamaConfigJson(
   config: LlamaConfig,
@@ -187,6 +191,13 @@ export function llamaConfigJson(
 ): Record<string, unknown> {
   const { rope, eos_token_id: eos, quantized: _, ...fields } = config;
   const { scaling } = rope;
+  if (scaling?.type === 'factors')
+    throw complain({
+      where: 'config.json',
+      got: 'RoPE frequency factors of a GGUF file that no rope_scaling gives',
+      expected: 'no, linear or llama3 scaling',
+      remedy: 'write the merged model as GGUF instead',
+    });
   return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',

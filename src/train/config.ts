@@ -9,7 +9,7 @@ const whole = z.number().int();
  * Each key has a default that suits QLoRA of a Llama on one GPU.
  */
 export const trainConfigSchema = z.strictObject({
-  model: z.string().describe('Hugging Face directory of the base model').default('models/tiny'),
+  model: z.string().describe('Hugging Face directory or GGUF file of the base model').default('models/tiny'),
   dataset: z.string().describe('ShareGPT JSONL file').default('data/tiny/train.jsonl'),
   output_dir: z.string().describe('where adapter and exports go').default('outputs'),
   chat_template: z

@@ -1,20 +1,69 @@
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { CHAT_TEMPLATES, type ChatTemplate } from '../data/chat-template.ts';
+import { complain } from '../errors.ts';
+import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
+import type { Mix } from '../formats/gguf/mixes.ts';
+import type { LlamaConfig } from '../formats/hf-config.ts';
+import { modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
-import { copyTokenizer, mergedWeights, readTensors, saveMerged } from '../models/save.ts';
+import { writeFileAtomic } from '../formats/write-file.ts';
+import { copyTokenizer, mergedWeights, readTensors, saveWeights } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
+import type { WeightRows } from '../models/weight-rows.ts';
 import type { Session } from './finetune.ts';
 
-/** Kinds of file that a run can leave behind. */
-export interface Outputs {
-  /** PEFT adapter directory. */
-  adapter: boolean;
+/** Kinds of file that a model can be written as. */
+export interface ModelOutputs {
   /** Merged Hugging Face directory in this dtype. */
   merged: 'float32' | 'float16' | 'bfloat16' | null;
   /** GGUF files of the merged model. */
-  gguf: readonly ('f16' | 'q8_0')[];
+  gguf: readonly Mix[];
 }
 
-/** Writes what was asked for below `dir`; returns the paths. */
+/** Kinds of file that a run can leave behind. */
+export interface Outputs extends ModelOutputs {
+  /** PEFT adapter directory. */
+  adapter: boolean;
+}
+
+/** How GGUF files are written; see {@link writeLlamaGguf}. */
+export interface GgufOptions {
+  importance?: ImportanceMatrix;
+  splitMaxBytes?: number;
+  threads?: number;
+  report?: (done: number, total: number) => void;
+}
+
+/** A model to write: weights with adapters merged in, and what its base has besides. */
+export interface FinishedModel {
+  config: LlamaConfig;
+  weights: readonly WeightRows[];
+  /** Directory or GGUF file of the base model, which has the tokenizer. */
+  base: string;
+  /** Null for the tokenizer's own, if it has one. */
+  template: ChatTemplate | null;
+}
+
+/**
+ * Creates a directory for output files, with those above it.
+ *
+ * @throws UserError where that is not possible
+ */
+export function makeOutputDirectory(dir: string): void {
+  try {
+    mkdirSync(dir, { recursive: true });
+  } catch (error) {
+    throw complain({
+      where: dir,
+      got: `${(error as NodeJS.ErrnoException).code} on creating it`,
+      expected: 'a directory that may be written to',
+      remedy: 'choose another one',
+    });
+  }
+}
+
+/** Writes what was asked for of a trained model below `dir`; returns the paths. */
 export async function writeOutputs(
   session: Session,
   modelDir: string,
@@ -29,22 +78,47 @@ export async function writeOutputs(
     copyTokenizer(modelDir, to);
     written.push(to);
   }
-  if (outputs.merged) {
+  const finished = { config: model.config, weights: mergedWeights(model), base: modelDir, template };
+  return [...written, ...(await writeModel(finished, dir, outputs))];
+}
+
+/** Writes a model below `dir`; returns the paths. */
+export async function writeModel(
+  { config, weights, base, template }: FinishedModel,
+  dir: string,
+  { merged, gguf }: ModelOutputs,
+  options: GgufOptions = {},
+): Promise<string[]> {
+  const written: string[] = [];
+  if (merged) {
     const to = path.join(dir, 'merged');
-    await saveMerged(model, to, { dtype: outputs.merged, tokenizerDir: modelDir });
+    await saveWeights(config, weights, to, { dtype: merged, tokenizerDir: base });
     written.push(to);
   }
-  for (const type of outputs.gguf) {
-    const file = path.join(dir, `model-${type}.gguf`);
-    await writeLlamaGguf({
-      file,
-      type,
-      config: model.config,
-      tokenizerDir: modelDir,
-      chatTemplate: template.source,
-      weights: mergedWeights(model),
-    });
-    written.push(file);
+  if (gguf.length === 0) return written;
+  const files = gguf.map((mix) => ({ file: path.join(dir, `model-${mix}.gguf`), mix }));
+  const ggufFiles = await writeLlamaGguf({
+    ...options,
+    files,
+    config,
+    tokenizerDir: base,
+    chatTemplate: template?.source ?? null,
+    weights,
+    name: path.basename(path.resolve(base), '.gguf'),
+  });
+  // Ollama does not take models in several files.
+  const whole = files.map(({ file }) => file).filter((file) => ggufFiles.includes(file));
+  if (whole.length > 0) {
+    const to = path.join(dir, 'Modelfile');
+    const names = whole.map((file) => path.basename(file));
+    writeFileAtomic(to, modelfile(names, ownTemplateName(template)));
+    ggufFiles.push(to);
   }
-  return written;
+  return [...written, ...ggufFiles];
+}
+
+/** Which of dawntune's templates this is. */
+function ownTemplateName(template: ChatTemplate | null): keyof typeof CHAT_TEMPLATES | null {
+  const names = Object.keys(CHAT_TEMPLATES) as (keyof typeof CHAT_TEMPLATES)[];
+  return names.find((name) => CHAT_TEMPLATES[name].source === template?.source) ?? null;
 }

@@ -34,8 +34,7 @@ describe.skipIf(skipReason !== '')(`GGUF in llama.cpp${skipReason}`, () => {
     const model = await loadLlama(device, MODEL, { precision: 'f32' });
     const file = path.join(dir, `${type}.gguf`);
     await writeLlamaGguf({
-      file,
-      type,
+      files: [{ file, mix: type }],
       config: model.config,
       tokenizerDir: MODEL,
       chatTemplate: template.source,

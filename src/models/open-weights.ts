@@ -1,0 +1,64 @@
+import { Checkpoint } from '../formats/checkpoint.ts';
+import { readGgufConfig } from '../formats/gguf/llama-config.ts';
+import { GgufFile, isGguf } from '../formats/gguf/reader.ts';
+import { type LlamaConfig, readLlamaConfig } from '../formats/hf-config.ts';
+import { GgufWeights } from './gguf-weights.ts';
+import { checkpointRows, type WeightRows } from './weight-rows.ts';
+import { checkShape, type WeightSource } from './weight-source.ts';
+
+/**
+ * Opens a Hugging Face directory or a GGUF file.
+ *
+ * @throws UserError for what is missing, damaged or not supported
+ */
+export async function openWeights(model: string): Promise<WeightSource> {
+  if (!isGguf(model)) return new DirectoryWeights(readLlamaConfig(model), await Checkpoint.open(model));
+  const file = await GgufFile.open(model);
+  try {
+    return new GgufWeights(file, await readGgufConfig(file));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Safetensors and config.json. */
+class DirectoryWeights implements WeightSource {
+  readonly config: LlamaConfig;
+  readonly #checkpoint: Checkpoint;
+
+  constructor(config: LlamaConfig, checkpoint: Checkpoint) {
+    this.config = config;
+    this.#checkpoint = checkpoint;
+  }
+
+  async floats(name: string, shape: readonly number[]): Promise<Float32Array> {
+    checkShape(this.#checkpoint.dir, name, this.#checkpoint.entry(name).shape, shape);
+    return this.#checkpoint.floats(name);
+  }
+
+  rows(name: string, shape: readonly number[]): WeightRows | null {
+    if (this.#isNf4(name)) return null;
+    checkShape(this.#checkpoint.dir, name, this.#checkpoint.entry(name).shape, shape);
+    return checkpointRows(this.#checkpoint, name);
+  }
+
+  nf4Parts(name: string): Promise<Map<string, Uint8Array>> | null {
+    return this.#isNf4(name) ? this.#readParts(name) : null;
+  }
+
+  async close(): Promise<void> {
+    await this.#checkpoint.close();
+  }
+
+  #isNf4(name: string): boolean {
+    return this.config.quantized && this.#checkpoint.has(`${name}.absmax`);
+  }
+
+  async #readParts(name: string): Promise<Map<string, Uint8Array>> {
+    const parts = this.#checkpoint.names.filter((part) => part === name || part.startsWith(`${name}.`));
+    const bytes = new Map<string, Uint8Array>();
+    for (const part of parts) bytes.set(part.slice(name.length), await this.#checkpoint.bytes(part));
+    return bytes;
+  }
+}
