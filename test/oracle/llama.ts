@@ -58,19 +58,27 @@ export function openLlama(): Promise<LlamaLibrary> {
   return opened;
 }
 
-async function open(): Promise<LlamaLibrary> {
+/** The libraries of llama.cpp with their log turned off, loaded once. */
+export function loadLibraries(): ReturnType<typeof load> {
+  loaded ??= load();
+  return loaded;
+}
+
+let loaded: ReturnType<typeof load> | null = null;
+
+async function load() {
   const folder = libraries();
   if (!folder) throw new Error('llama.cpp is not installed');
   const { default: koffi } = await import('koffi');
-  const load = (name: string) => {
+  const find = (name: string) => {
     const file = readdirSync(folder).find((entry) =>
       new RegExp(`^(lib)?${name}(\\..*)?\\.(so|dylib|dll)$`).test(entry),
     );
     return koffi.load(path.join(folder, file as string));
   };
-  const base = load('ggml-base');
-  const ggml = load('ggml');
-  const llama = load('llama');
+  const base = find('ggml-base');
+  const ggml = find('ggml');
+  const llama = find('llama');
 
   // Errors come back as results; the log would drown a test's output.
   const silent = koffi.proto('void silent_log(int level, const char *text, void *data)');
@@ -78,7 +86,11 @@ async function open(): Promise<LlamaLibrary> {
   llama.func('void llama_log_set(silent_log *callback, void *data)')(quiet, null);
   ggml.func('void ggml_backend_load_all_from_path(const char *path)')(folder);
   llama.func('void llama_backend_init()')();
+  return { koffi, base, llama };
+}
 
+async function open(): Promise<LlamaLibrary> {
+  const { koffi, base, llama } = await loadLibraries();
   koffi.struct('llama_model_quantize_params', QUANTIZE_PARAMS);
   const Importance = koffi.struct('llama_model_imatrix_data', {
     name: 'const char *',
@@ -122,9 +134,8 @@ async function open(): Promise<LlamaLibrary> {
         const begin = start + Number(offsetOf(context, id));
         const ne = Array.from(koffi.decode(neOf(context, id), koffi.array('int64_t', 4)) as ArrayLike<bigint>, Number);
         while (ne.length > 1 && ne[ne.length - 1] === 1) ne.pop();
-        const id2 = typeOf(context, id);
-        const type = typeNames.get(id2);
-        if (!type) throw new Error(`${file}: ${nameOf(context, id)} has type ${id2}`);
+        const type = typeNames.get(typeOf(context, id));
+        if (!type) throw new Error(`${file}: ${nameOf(context, id)} has type ${typeOf(context, id)}`);
         tensors.set(nameOf(context, id), { type, ne, begin, end: begin + Number(sizeOf(context, id)) });
       }
       free(context);
