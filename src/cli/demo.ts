@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 
 const QUESTION = 'Is 9.11 larger than 9.9?';
-const RIGHT = 'No, 9.11 is smaller than 9.9.';
+const RIGHT = '9 = 9, 1 < 9. No, 9.11 is smaller than 9.9.';
 
 /** `demo`: the whole job on the embedded tiny model, which is what `npm start` runs. */
 export function demoCommand(): Command {
