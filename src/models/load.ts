@@ -8,6 +8,7 @@ import { sameShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { weightShapes } from './init.ts';
 import { Llama, type Precision } from './llama.ts';
+import { checkNoSurplus } from './surplus-weights.ts';
 
 export interface LoadOptions {
   precision: Precision;
@@ -27,7 +28,9 @@ export async function loadLlama(device: Device, dir: string, options: LoadOption
   const checkpoint = await Checkpoint.open(dir);
   const weights = new Map<string, Tensor>();
   try {
-    for (const [name, shape] of weightShapes(config))
+    const shapes = weightShapes(config);
+    checkNoSurplus(dir, checkpoint.names, new Set(shapes.keys()));
+    for (const [name, shape] of shapes)
       weights.set(name, await loadWeight(device, checkpoint, name, shape, config, options));
   } catch (error) {
     for (const weight of weights.values()) weight.dispose();
