@@ -20,6 +20,11 @@ export function planLine({ samples, truncated, skipped, rows, steps }: TrainingD
   return `${samples} conversations${lost.length ? ` (${lost.join(', ')})` : ''} in ${rows.length} rows, ${steps} steps, ${parameters.toLocaleString('en')} trained parameters`;
 }
 
+function warmupWarning({ warmup_steps, warmup_ratio }: TrainConfig, steps: number): string | null {
+  if (warmup_ratio !== null || warmup_steps < steps) return null;
+  return `warmup_steps ${warmup_steps} is not below the ${steps} steps of this run: the learning rate never reaches its peak; lower it`;
+}
+
 /** Loads, trains and saves, printing a line a step. */
 export async function runTraining(config: TrainConfig, outputs: Outputs): Promise<void> {
   const data = openData(config);
@@ -27,8 +32,8 @@ export async function runTraining(config: TrainConfig, outputs: Outputs): Promis
   checkWritable(config.output_dir);
   for (const part of ['adapter', ...(outputs.merged ? ['merged'] : [])])
     checkWritable(path.join(config.output_dir, part));
-  const warning = templateWarning(config.chat_template, data.tokenizer);
-  if (warning) console.error(`warning: ${warning}`);
+  for (const warning of [templateWarning(config.chat_template, data.tokenizer), warmupWarning(config, data.steps)])
+    if (warning) console.error(`warning: ${warning}`);
   const device = await Device.open();
   console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);
   const session = await openSession(device, config, data);

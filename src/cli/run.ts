@@ -30,7 +30,7 @@ export async function runProgram(program: Command, argv: readonly string[]): Pro
     if (!(error instanceof CommanderError)) return reportError(error);
     // Help and the version have been printed.
     if (error.exitCode === 0) return 0;
-    return reportError(new UserError(`${error.message.replace(/^error: /, '')}; ${remedyOf(error, args)}`));
+    return reportError(new UserError(`${error.message.replace(/^error: |\.$/g, '')}; ${remedyOf(error, args)}`));
   }
 }
 
@@ -55,8 +55,7 @@ function remedyOf({ code, message }: CommanderError, [command, ...rest]: readonl
     const hint = flagHint(/--[\w-]+/.exec(message)?.[0] ?? '');
     return hint ?? `see \`${help}\` for the flags`;
   }
-  if (code === 'commander.excessArguments' && rest.length > 1)
-    return 'put text of several words in quotes, and flags before their values';
+  if (code === 'commander.excessArguments' && rest.length > 1) return 'put text of several words in quotes';
   return `see \`${help}\``;
 }
 

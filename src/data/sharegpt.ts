@@ -21,7 +21,8 @@ const role = z.string().transform((name, context): Role => {
   if (Object.hasOwn(ROLES, name)) return ROLES[name];
   context.addIssue({
     code: 'custom',
-    message: `unknown role ${JSON.stringify(clipped(name, 40))}, expected one of ${Object.keys(ROLES).join(', ')}`,
+    message: `unknown role ${JSON.stringify(clipped(name, 40))}`,
+    params: { expected: `one of ${Object.keys(ROLES).join(', ')}` },
   });
   return z.NEVER;
 });
@@ -57,6 +58,7 @@ export function readConversations(file: string): Conversation[] {
   let line = 0;
   for (const bytes of linesOf(file)) {
     line++;
+    if (line === 1) checkKind(bytes, file);
     const text = decode(bytes, `${file}:${line}`);
     if (text.trim() === '') continue;
     conversations.push({ messages: parseLine(text, `${file}:${line}`), line });
@@ -109,6 +111,26 @@ function* linesOf(file: string): Generator<Uint8Array> {
   }
 }
 
+/** What people pass instead of JSON Lines: how it begins, what it is, how to convert it. */
+const OTHER_KINDS: readonly (readonly [start: readonly number[], kind: string, remedy: string])[] = [
+  [[0x50, 0x41, 0x52, 0x31], 'a Parquet file', "convert it, for example with DuckDB's COPY … (FORMAT JSON)"],
+  [[0x1f, 0x8b], 'a file compressed by gzip', 'decompress it with `gunzip`'],
+  [[0x28, 0xb5, 0x2f, 0xfd], 'a file compressed by zstd', 'decompress it with `unzstd`'],
+  [[0x5b], 'a JSON list', "convert it with `jq -c '.[]'`"],
+];
+
+/** @throws UserError for a file of a kind that can be told by its beginning */
+function checkKind(firstLine: Uint8Array, file: string): void {
+  const other = OTHER_KINDS.find(([start]) => start.every((byte, i) => firstLine[i] === byte));
+  if (other)
+    throw complain({
+      where: `${file}:1`,
+      got: other[1],
+      expected: 'JSON Lines, a conversation a line',
+      remedy: other[2],
+    });
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function decode(bytes: Uint8Array, where: string): string {
@@ -140,7 +162,8 @@ function parseLine(text: string, where: string): Message[] {
       : messagesSchema.transform(({ messages }) => messages).safeParse(json);
   if (!result.success) {
     const [issue] = result.error.issues;
-    throw refuse(where, `at ${z.core.toDotPath(issue.path)}: ${issue.message}`);
+    const expected: unknown = issue.code === 'custom' ? issue.params?.expected : undefined;
+    throw refuse(where, `at ${z.core.toDotPath(issue.path)}: ${issue.message}`, expected);
   }
   if (result.data.some((turn) => turn.role === 'assistant')) return result.data;
   throw complain({
@@ -151,11 +174,14 @@ function parseLine(text: string, where: string): Message[] {
   });
 }
 
-function refuse(where: string, got: string): UserError {
+function refuse(where: string, got: string, expected?: unknown): UserError {
   return complain({
     where,
     got,
-    expected: '{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}',
+    expected:
+      typeof expected === 'string'
+        ? expected
+        : '{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}',
     remedy: 'correct or delete the line',
   });
 }

@@ -93,7 +93,25 @@ export function parsePeftConfig(json: unknown, where: string): PeftConfig {
       throw new UserError(
         `${where}: ${clipped(key, 60)} = ${clipped(JSON.stringify(value), 60)} is not known and may change what the adapter computes; remove the field if it does not`,
       );
+  checkPatterns(result.data, where);
   return result.data as PeftConfig;
+}
+
+/** @throws UserError for a regular expression that is none, with the place of the configuration */
+function checkPatterns(config: z.infer<typeof schema>, where: string): void {
+  const { target_modules: targets, exclude_modules: excluded, layers_pattern: layers } = config;
+  const patterns = [targets, excluded, ...[layers].flat()].filter((value) => typeof value === 'string');
+  for (const source of [...patterns, ...Object.keys(config.rank_pattern), ...Object.keys(config.alpha_pattern)])
+    try {
+      new RegExp(`(?:${source})`);
+    } catch (error) {
+      throw complain({
+        where,
+        got: `the pattern ${JSON.stringify(source)}`,
+        expected: `a regular expression (${(error as Error).message.split(': ').at(-1)})`,
+        remedy: 'correct it',
+      });
+    }
 }
 
 function isEmpty(value: unknown): boolean {
@@ -201,7 +219,7 @@ function nothing(target: string, modules: readonly string[]): UserError {
 }
 
 function matches(name: string, targets: readonly string[] | string): boolean {
-  if (typeof targets === 'string') return regex(targets, (source) => `^(?:${source})$`).test(name);
+  if (typeof targets === 'string') return new RegExp(`^(?:${targets})$`).test(name);
   return targets.some((target) => name === target || name.endsWith(`.${target}`));
 }
 
@@ -213,27 +231,11 @@ function inLayers(name: string, { layers_to_transform: layers, layers_pattern: p
         .map((p) => `(?:${p})`)
         .join('|')
     : '[^.]*';
-  const index = regex(parents, (source) => `\\.(?:${source})\\.(\\d+)\\.`).exec(name)?.[1];
+  const index = new RegExp(`\\.(?:${parents})\\.(\\d+)\\.`).exec(name)?.[1];
   return index !== undefined && [layers].flat().includes(Number(index));
 }
 
 function byPattern(patterns: Readonly<Record<string, number>>, name: string): number | undefined {
-  const key = Object.keys(patterns).find(
-    (text) => name === text || regex(text, (source) => `^(?:.*\\.)?(?:${source})$`).test(name),
-  );
+  const key = Object.keys(patterns).find((text) => name === text || new RegExp(`^(?:.*\\.)?(?:${text})$`).test(name));
   return key === undefined ? undefined : patterns[key];
-}
-
-/** @param around puts the pattern of the configuration into its place */
-function regex(source: string, around: (source: string) => string): RegExp {
-  try {
-    return new RegExp(around(source));
-  } catch (error) {
-    throw complain({
-      where: 'adapter: target_modules and patterns',
-      got: JSON.stringify(source),
-      expected: `a regular expression (${(error as Error).message.split(': ').at(-1)})`,
-      remedy: 'correct it',
-    });
-  }
 }

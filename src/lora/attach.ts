@@ -1,5 +1,5 @@
 import { complain } from '../errors.ts';
-import { type PeftConfig, resolveTargets } from '../formats/peft-config.ts';
+import { type PeftConfig, resolveTargets, type Target } from '../formats/peft-config.ts';
 import type { Linear } from '../models/linear.ts';
 import type { Llama } from '../models/llama.ts';
 import { castTo } from '../tensor/copy.ts';
@@ -26,40 +26,60 @@ const PREFIX = 'base_model.model.';
 export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterStart): Trainable[] {
   const linears = model.linears();
   const trainables: Trainable[] = [];
-  for (const { module, r, scaling } of resolveTargets(config, [...linears.keys()])) {
-    if (module === 'lm_head')
-      throw complain({
-        where: 'adapter: target_modules',
-        got: 'lm_head',
-        expected: 'linear layers of the blocks',
-        remedy: 'train the head as a whole with modules_to_save: ["lm_head"]',
-      });
+  for (const { module, r, scaling } of adapterTargets(config, [...linears.keys()])) {
     const linear = linears.get(module) as Linear;
     const matrices =
       'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(linear.weight.shape, r, start.uniform);
     linear.adapter = new Lora(
       model.device,
       linear.weight.shape,
-      { r, scaling, dropout: config.lora_dropout },
+      { r, scaling, dropout: config.lora_dropout, name: module },
       matrices,
     );
     for (const { name, tensor } of linear.adapter.parameters())
       trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
   }
-  for (const module of config.modules_to_save ?? []) trainables.push(saveModule(model, module, start));
+  for (const module of savedModules(config)) trainables.push(saveModule(model, module, start));
   if ('saved' in start) checkAllUsed(start.saved, trainables);
   return trainables;
 }
 
-/** Replaces the head by an f32 copy that is trained as a whole. */
-function saveModule(model: Llama, module: string, start: AdapterStart): Trainable {
-  if (module !== 'lm_head')
+/**
+ * The linear layers that a configuration adapts, of those that there are.
+ *
+ * @throws UserError for targets that match nothing, and for the head
+ */
+export function adapterTargets(config: PeftConfig, modules: readonly string[]): Target[] {
+  const targets = resolveTargets(config, modules);
+  if (targets.some(({ module }) => module === 'lm_head'))
+    throw complain({
+      where: 'adapter: target_modules',
+      got: 'lm_head',
+      expected: 'linear layers of the blocks',
+      remedy: 'train the head as a whole with modules_to_save: ["lm_head"]',
+    });
+  return targets;
+}
+
+/**
+ * The modules that are trained as a whole.
+ *
+ * @throws UserError for another than the head
+ */
+export function savedModules(config: PeftConfig): 'lm_head'[] {
+  return (config.modules_to_save ?? []).map((module) => {
+    if (module === 'lm_head') return module;
     throw complain({
       where: 'adapter: modules_to_save',
       got: module,
       expected: 'lm_head',
       remedy: 'leave other modules out, or adapt them with LoRA',
     });
+  });
+}
+
+/** Replaces the head by an f32 copy that is trained as a whole. */
+function saveModule(model: Llama, module: string, start: AdapterStart): Trainable {
   const { device, head } = model;
   const name = `${PREFIX}${module}.weight`;
   const { shape } = head.weight;

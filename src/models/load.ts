@@ -6,9 +6,9 @@ import { quantizeNf4 } from '../quant/nf4.ts';
 import type { Device } from '../tensor/device.ts';
 import { sameShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { checkNames } from './check-names.ts';
 import { weightShapes } from './init.ts';
 import { Llama, type Precision } from './llama.ts';
-import { checkNoSurplus } from './surplus-weights.ts';
 
 export interface LoadOptions {
   precision: Precision;
@@ -29,7 +29,7 @@ export async function loadLlama(device: Device, dir: string, options: LoadOption
   const weights = new Map<string, Tensor>();
   try {
     const shapes = weightShapes(config);
-    checkNoSurplus(dir, checkpoint.names, new Set(shapes.keys()));
+    checkNames(dir, checkpoint.names, new Set(shapes.keys()));
     for (const [name, shape] of shapes)
       weights.set(name, await loadWeight(device, checkpoint, name, shape, config, options));
   } catch (error) {

@@ -114,7 +114,7 @@ function shown(value: unknown): string {
 function closest(name: string, names: readonly string[]): string | null {
   const ranked = names.map((other) => ({ other, distance: editDistance(name, other) }));
   const [best] = ranked.sort((a, b) => a.distance - b.distance);
-  return best.distance <= Math.max(1, name.length / 4) ? best.other : null;
+  return best.distance < name.length && best.distance <= Math.max(1, name.length / 4) ? best.other : null;
 }
 
 /** Levenshtein's distance; names are short. */

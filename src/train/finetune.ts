@@ -7,8 +7,8 @@ import { tokenizeDataset } from '../data/tokenize.ts';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { UserError } from '../errors.ts';
 import { readLlamaConfig } from '../formats/hf-config.ts';
-import { type PeftConfig, parsePeftConfig, resolveTargets } from '../formats/peft-config.ts';
-import { attachAdapters, type Trainable } from '../lora/attach.ts';
+import { type PeftConfig, parsePeftConfig } from '../formats/peft-config.ts';
+import { adapterTargets, attachAdapters, savedModules, type Trainable } from '../lora/attach.ts';
 import { linearNames } from '../models/init.ts';
 import type { Llama } from '../models/llama.ts';
 import { loadLlama } from '../models/load.ts';
@@ -98,7 +98,9 @@ export function openData(config: TrainConfig): TrainingData {
   const tokenizer = loadTokenizer(dir);
   const template = templateOf(config.chat_template, tokenizer);
   const model = readLlamaConfig(dir);
-  resolveTargets(adapterConfigOf(config), linearNames(model));
+  const adapter = adapterConfigOf(config);
+  adapterTargets(adapter, linearNames(model));
+  savedModules(adapter);
   const conversations = readConversations(file);
   const { samples, truncated, skipped } = tokenizeDataset(tokenizer, template, conversations, {
     train_on,
