@@ -58,6 +58,8 @@ const CONFIG = {
 
 interface Measured {
   seconds: number;
+  /** Of all threads together: what a busy machine distorts less. */
+  cpuSeconds: number;
   peakBytes: number;
 }
 
@@ -80,15 +82,19 @@ async function compare(): Promise<void> {
   const [ours, theirs] = ['dawntune', 'llama.cpp'].map((name) => best.get(name));
   if (!ours || !theirs) return;
   const equal = sameTensors((await openLlama()).tensors, fileOf('dawntune'), fileOf('llama.cpp'));
-  console.log(`best against best: ${((100 * theirs.seconds) / ours.seconds).toFixed(0)} % of llama.cpp's throughput`);
+  const percent = (a: number, b: number) => ((100 * a) / b).toFixed(0);
+  console.log(
+    `best against best: ${percent(theirs.seconds, ours.seconds)} % of llama.cpp's throughput, ${percent(ours.cpuSeconds, theirs.cpuSeconds)} % of its processor time`,
+  );
   console.log(`bytes of all tensors ${equal ? 'are equal' : 'DIFFER'}`);
   if (!equal) process.exitCode = 1;
 }
 
-function line(name: string, { seconds, peakBytes }: Measured, parameters: number): string {
+function line(name: string, { seconds, cpuSeconds, peakBytes }: Measured, parameters: number): string {
   const rate = parameters / seconds;
+  const times = `${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s of processors)`;
   const whole = `8B by throughput: ${(WHOLE / rate).toFixed(0)} s`;
-  return `${name.padEnd(10)} ${seconds.toFixed(1)} s, ${(rate / 1e6).toFixed(1)} M parameters/s, peak ${(peakBytes / 2 ** 30).toFixed(2)} GiB resident; ${whole}`;
+  return `${name.padEnd(10)} ${times}, ${(rate / 1e6).toFixed(1)} M parameters/s, peak ${(peakBytes / 2 ** 30).toFixed(2)} GiB resident; ${whole}`;
 }
 
 function child(run: string): Measured {
@@ -108,7 +114,12 @@ async function runOnce(run: string): Promise<Measured> {
     const llama = await openLlama();
     llama.quantize(f16File(), fileOf(run), { fileType: MIXES[mix].fileType, threads });
   } else await exportCheckpoint(run === 'f16' ? { file: f16File(), mix: 'f16' } : { file: fileOf(run), mix });
-  return { seconds: (performance.now() - begin) / 1000, peakBytes: process.resourceUsage().maxRSS * 1024 };
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  return {
+    seconds: (performance.now() - begin) / 1000,
+    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+    peakBytes: maxRSS * 1024,
+  };
 }
 
 async function exportCheckpoint(file: { file: string; mix: Mix }): Promise<void> {

@@ -6,6 +6,7 @@ import { weightShapes } from '../models/init.ts';
 import { loadWeight } from '../models/load.ts';
 import { computedRows, type WeightRows } from '../models/weight-rows.ts';
 import type { WeightSource } from '../models/weight-source.ts';
+import { floatsFromBnb } from '../quant/bnb-checkpoint.ts';
 import { castTo } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import { adapterTargets, checkAllUsed, PREFIX, savedMatrices, savedModules, savedTensor } from './attach.ts';
@@ -22,7 +23,7 @@ export interface MergeOptions {
 
 /**
  * A base model's weights with an adapter merged in: those that nothing changes as they are in the source, the others
- * computed on the device in f32, one at a time.
+ * computed in f32, one at a time; with an adapter on the device.
  *
  * @throws UserError for an adapter of another model, and for weights that are missing or have another shape
  */
@@ -34,9 +35,17 @@ export function mergeWeights(source: WeightSource, options: MergeOptions): Weigh
     if (head && name === 'lm_head.weight') return computedRows({ name, shape, values: async () => head });
     const target = targets.get(name.replace(/\.weight$/, ''));
     const quantised = options.load_in_4bit && shape.length === 2 && name.startsWith('model.layers.');
-    const unchanged = target || quantised ? null : source.rows(name, shape);
-    return unchanged ?? computedRows({ name, shape, values: () => merged(source, name, shape, target, options) });
+    if (target || quantised)
+      return computedRows({ name, shape, values: () => merged(source, name, shape, target, options) });
+    return source.rows(name, shape) ?? computedRows({ name, shape, values: () => dequantised(source, name, shape) });
   });
+}
+
+/** A weight that bitsandbytes has quantised. */
+async function dequantised(source: WeightSource, name: string, shape: readonly number[]): Promise<Float32Array> {
+  const parts = await source.nf4Parts(name);
+  if (!parts) throw new Error(`${name}: neither rows nor the parts of an nf4 weight`);
+  return floatsFromBnb(name, shape, parts);
 }
 
 /** Which layers an adapter changes, and the head where it was trained as a whole. */

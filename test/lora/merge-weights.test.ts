@@ -13,7 +13,7 @@ import { testDevice } from '../support/device.ts';
 
 const REFERENCE = 'test/reference';
 const noDevice = () => Promise.reject(new Error('a device was asked for'));
-const open = (name: string) => openWeights(path.join(REFERENCE, name));
+const openReference = (name: string) => openWeights(path.join(REFERENCE, name));
 
 describe('weights of a checkpoint, merged one at a time, equal those of a merged model', () => {
   test.each([
@@ -28,8 +28,9 @@ describe('weights of a checkpoint, merged one at a time, equal those of a merged
     const adapter = adapterDir ? await readAdapter(path.join(REFERENCE, adapterDir)) : null;
     const model = await loadLlama(device, path.join(REFERENCE, base), { precision: 'f32', load_in_4bit });
     if (adapter) attachAdapters(model, adapter.config, { saved: adapter.tensors });
-    const source = await open(base);
-    const merged = mergeWeights(source, { device: async () => device, adapter, load_in_4bit });
+    const source = await openReference(base);
+    const open = adapter || load_in_4bit ? async () => device : noDevice;
+    const merged = mergeWeights(source, { device: open, adapter, load_in_4bit });
     const expected = new Map(mergedWeights(model).map((weight) => [weight.name, weight]));
     expect(merged.map(({ name }) => name).sort()).toEqual([...expected.keys()].sort());
     for (const weight of merged) {
@@ -59,7 +60,7 @@ test('without an adapter no device is needed, and weights keep their dtype and b
 
 test('an adapted weight is W + scaling · B · A', async () => {
   const adapter = await readAdapter(path.join(REFERENCE, 'peft-lora'));
-  const source = await open('llama-tiny');
+  const source = await openReference('llama-tiny');
   const device = await testDevice();
   const name = 'model.layers.0.self_attn.q_proj';
   const weight = mergeWeights(source, { device: async () => device, adapter, load_in_4bit: false }).find(
@@ -91,7 +92,7 @@ describe('adapters of other models are refused before anything is written', () =
   ])('%s', async (_, spoil) => {
     const adapter: SavedAdapter = await readAdapter(path.join(REFERENCE, 'peft-modules-to-save'));
     spoil(adapter.tensors);
-    const source = await open('llama-tiny');
+    const source = await openReference('llama-tiny');
     expect(() => mergeWeights(source, { device: noDevice, adapter, load_in_4bit: false })).toThrow(UserError);
     await source.close();
   });
