@@ -7,7 +7,7 @@
  */
 
 /** 1.5·2^23: an f32 next to it has no fraction bits, so adding it rounds to a whole number, ties to even. */
-const ROUNDER = 12582912;
+export const ROUNDER = 12582912;
 const float = new Float32Array(1);
 const bits = new Int32Array(float.buffer);
 
@@ -25,9 +25,7 @@ export function clamp(code: number, low: number, high: number): number {
   return Math.max(low, Math.min(high, code));
 }
 
-/**
- * The larger of two; the second where either is NaN, unlike Math.max, since ggml's macro compares.
- */
+/** The larger of two; the second where either is NaN, unlike Math.max, since ggml's macro compares. */
 export function larger(a: number, b: number): number {
   if (a > b) return a;
   return b;

@@ -38,7 +38,9 @@ export function blockFormats(searches: Searches): Record<GgmlType, BlockFormat> 
 const FORMATS = hasSimd() ? withDirectKernels(blockFormats(simdSearches)) : blockFormats(plainSearches);
 
 /**
- * Quantises rows to a ggml type; the same bytes as ggml_quantize_chunk.
+ * Quantises rows to a ggml type; the same bytes as ggml_quantize_chunk of an x86-64 build, whatever this runs on.
+ *
+ * (Compilers for ARM fuse products and sums, so that ggml's own bytes differ there now and then.)
  *
  * @param values rows × width, row-major
  * @param width values of a row, a whole number of the type's blocks

@@ -2,6 +2,8 @@ import { normals } from '../../support/check-op.ts';
 
 /** Values of a large input; a whole number of rows of every width here. */
 const COUNT = 20 * 4096;
+/** How many of them the plain quantisers are held to. */
+export const PLAIN_COUNT = 4 * 4096;
 const random = Float32Array.from(normals(COUNT, 5));
 const other = Float32Array.from(normals(COUNT, 9));
 

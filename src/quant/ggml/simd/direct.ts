@@ -1,3 +1,4 @@
+import { ROUNDER } from '../float.ts';
 import {
   type Code,
   type Floats,
@@ -11,7 +12,7 @@ import {
   select,
 } from './assembler.ts';
 import { inverseOrZero, toBf16, toF16 } from './halves.ts';
-import { ROUNDER, transpose } from './lanes.ts';
+import { transpose } from './lanes.ts';
 import { HALVES, INPUT, OUTPUT, STARTS, STEPS } from './memory.ts';
 
 /**

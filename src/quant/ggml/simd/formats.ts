@@ -17,10 +17,10 @@ const KERNELS: Partial<Record<GgmlType, direct.DirectKernel>> = {
 const WITHOUT_IMPORTANCE: readonly GgmlType[] = ['f16', 'bf16', 'q8_0'];
 
 /** Replaces what formats do without a search by kernels. */
-export function withDirectKernels(plain: Record<GgmlType, BlockFormat>): Record<GgmlType, BlockFormat> {
-  const formats = { ...plain };
+export function withDirectKernels(searching: Record<GgmlType, BlockFormat>): Record<GgmlType, BlockFormat> {
+  const formats = { ...searching };
   for (const [type, kernel] of Object.entries(KERNELS) as [GgmlType, direct.DirectKernel][]) {
-    const { quantize, dequantize } = plain[type];
+    const { quantize, dequantize } = searching[type];
     const convert = directly(type, kernel);
     formats[type] = {
       dequantize,

@@ -1,11 +1,19 @@
+import { ROUNDER } from '../float.ts';
 import { SPAN } from '../group-search.ts';
-import { type Code, type Floats, floats, type Int, type Ints, loadFloats, loadSplat, select } from './assembler.ts';
+import {
+  type Code,
+  type Floats,
+  floats,
+  type Int,
+  type Ints,
+  loadFloats,
+  loadInts,
+  loadSplat,
+  select,
+} from './assembler.ts';
 import { CODES, VALUES, X } from './memory.ts';
 
-/** See `nearestInt` of ../float.ts: the same bits. */
-export const ROUNDER = 12582912;
-
-/** ggml's rounding to an integer, limited to low..high. */
+/** The bits of ../float.ts's nearestInt, limited to low..high. */
 export function nearest(x: Floats, low: number, high: number): Ints {
   return x.add(ROUNDER).asInts().and(0x7fffff).sub(0x400000).max(low).min(high);
 }
@@ -170,7 +178,7 @@ export function writeCodes<T>(
     for (let i = 0; i < size; i += 16) {
       const [a, b, c, d] = [0, 4, 8, 12].map((k) => choose(loadFloats(from, area + 4 * (i + k)), prepared));
       const codes = a.narrow(b).narrowBytes(c.narrow(d));
-      const old = loadFloats(to, CODES + i).asInts();
+      const old = loadInts(to, CODES + i);
       code.store(keep ? select(keep(prepared), old, codes) : codes, to, CODES + i);
     }
   });

@@ -14,10 +14,10 @@ export const SUMS = 192;
 /** What codes of the search follow from: code = x times step, less a start; or a mask of groups that are not zero. */
 export const STEPS = 256;
 export const STARTS = 320;
-/** A byte each for the span's values. */
-export const CODES = 512;
 /** Scales of four blocks as f16. */
 export const HALVES = 384;
+/** A byte each for the span's values. */
+export const CODES = 512;
 /** The span and its importance, in order. */
 export const VALUES = BYTES;
 export const IMPORTANCE = 2 * BYTES;
