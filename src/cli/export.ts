@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { Command, Option } from 'commander';
 import type { ChatTemplate } from '../data/chat-template.ts';
 import { complain, UserError } from '../errors.ts';
@@ -32,6 +33,7 @@ interface ExportFlags {
   splitMaxSize?: string;
   imatrix?: string;
   threads?: string;
+  ggufAdapter: boolean;
 }
 
 /** `export`: merges an adapter and writes other formats. */
@@ -62,17 +64,25 @@ export function exportCommand(): Command {
     .option('--split-max-size <size>', 'divide GGUF files into parts of at most this size, for example 2G')
     .option('--imatrix <file>', "importance matrix of llama.cpp's llama-imatrix, for quantised GGUF files")
     .option('--threads <n>', 'threads that quantise (default: all cores)')
+    .option('--gguf-adapter', 'write the adapter itself as a GGUF file, which llama.cpp applies with --lora', false)
     .action(runExport);
 }
 
 async function runExport(flags: ExportFlags): Promise<void> {
   const outputs: ModelOutputs = { merged: flags.merged ?? null, gguf: ggufTypes(flags.gguf) };
-  if (!outputs.merged && outputs.gguf.length === 0)
+  if (!outputs.merged && outputs.gguf.length === 0 && !flags.ggufAdapter)
     throw complain({
       where: 'export',
-      got: 'neither --merged nor --gguf',
+      got: 'none of --merged, --gguf and --gguf-adapter',
       expected: 'at least one of them',
       remedy: 'say what to write, for example --gguf q4_k_m',
+    });
+  if (flags.ggufAdapter && flags.adapter === undefined)
+    throw complain({
+      where: '--gguf-adapter',
+      got: 'no --adapter',
+      expected: 'an adapter to write',
+      remedy: 'add --adapter with the directory of a PEFT adapter',
     });
   const { readImportanceMatrix } = await import('../formats/gguf/imatrix.ts');
   const { makeOutputDirectory, writeModel } = await import('../train/outputs.ts');
@@ -85,7 +95,8 @@ async function runExport(flags: ExportFlags): Promise<void> {
   const { finished, close } = await openModel(flags);
   try {
     makeOutputDirectory(flags.out);
-    for (const path of await writeModel(finished, flags.out, outputs, options)) console.log(`wrote ${path}`);
+    if (flags.ggufAdapter) console.log(`wrote ${await writeAdapterFile(flags, finished)}`);
+    for (const file of await writeModel(finished, flags.out, outputs, options)) console.log(`wrote ${file}`);
   } catch (error) {
     // What is wrong with an adapter shows when it is merged.
     if (error instanceof UserError && /^(adapter|LoRA)\b/.test(error.message))
@@ -126,6 +137,16 @@ async function openModel(flags: ExportFlags): Promise<{ finished: FinishedModel;
       ? new UserError(`${flags.adapter}: ${error.message}`)
       : error;
   }
+}
+
+/** Writes the adapter as a GGUF file; returns its path. */
+async function writeAdapterFile({ adapter, out }: ExportFlags, { config }: FinishedModel): Promise<string> {
+  const { readAdapter } = await import('../formats/peft.ts');
+  const { writeAdapterGguf } = await import('../models/save-adapter-gguf.ts');
+  const dir = adapter as string;
+  const file = path.join(out, 'adapter.gguf');
+  await writeAdapterGguf({ file, adapter: await readAdapter(dir), config, name: path.basename(path.resolve(dir)) });
+  return file;
 }
 
 /** The template for GGUF files: the one asked for, that of training where there is an adapter, else the tokenizer's. */

@@ -1,12 +1,13 @@
 import { complain } from '../errors.ts';
+import { fromFloat32 } from '../formats/elements.ts';
 import { reorderedHeads, separateHeads } from '../formats/gguf/heads.ts';
 import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
-import type { GgufFile } from '../formats/gguf/reader.ts';
+import type { GgufEntry, GgufFile } from '../formats/gguf/reader.ts';
+import { ggmlBytes } from '../formats/gguf/types.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { dequantizeGgml } from '../quant/ggml/quantize.ts';
-import { sizeOf } from '../tensor/shape.ts';
 import { weightShapes } from './init.ts';
-import { computedRows, type WeightRows } from './weight-rows.ts';
+import { computedRows, matrixShape, type WeightRows } from './weight-rows.ts';
 import { checkShape, type WeightSource } from './weight-source.ts';
 
 /** The weights of a Llama in a GGUF file: dequantised as ggml does, with rows in Hugging Face's order. */
@@ -30,17 +31,32 @@ export class GgufWeights implements WeightSource {
   }
 
   async floats(name: string, expected: readonly number[]): Promise<Float32Array> {
-    const own = ggufName(name);
-    const { type, shape } = this.#file.entry(own);
-    checkShape(this.#file.file, own, shape, expected);
-    const values = dequantizeGgml(type, await this.#file.bytes(own), sizeOf(shape));
+    const { rows } = matrixShape(expected);
+    const values = await this.#dequantize(this.#tensor(name, expected), 0, rows);
     const heads = reorderedHeads(name, this.config);
-    return heads > 0 ? separateHeads(values, heads, shape[0]) : values;
+    return heads > 0 ? separateHeads(values, heads, rows) : values;
   }
 
   rows(name: string, shape: readonly number[]): WeightRows {
-    checkShape(this.#file.file, ggufName(name), this.#file.entry(ggufName(name)).shape, shape);
-    return computedRows({ name, shape, values: () => this.floats(name, shape) });
+    const tensor = this.#tensor(name, shape);
+    if (reorderedHeads(name, this.config) > 0)
+      return computedRows({ name, shape, values: () => this.floats(name, shape) });
+    const rows = async (first: number, count: number) =>
+      fromFloat32(await this.#dequantize(tensor, first, count), 'F32');
+    return { name, shape, dtype: 'F32', rows };
+  }
+
+  #tensor(name: string, expected: readonly number[]): GgufEntry {
+    const tensor = this.#file.entry(ggufName(name));
+    checkShape(this.#file.file, tensor.name, tensor.shape, expected);
+    return tensor;
+  }
+
+  /** Rows as they are in the file; each is a whole number of blocks. */
+  async #dequantize({ name, type, shape }: GgufEntry, first: number, count: number): Promise<Float32Array> {
+    const { width } = matrixShape(shape);
+    const bytes = ggmlBytes(type, width);
+    return dequantizeGgml(type, await this.#file.range(name, first * bytes, count * bytes), count * width);
   }
 
   nf4Parts(): null {

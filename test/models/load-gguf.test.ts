@@ -6,6 +6,7 @@ import { Random } from '../../src/data/random.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { UserError } from '../../src/errors.ts';
 import { Checkpoint } from '../../src/formats/checkpoint.ts';
+import { toFloat32 } from '../../src/formats/elements.ts';
 import { MIXES, type Mix } from '../../src/formats/gguf/mixes.ts';
 import { type LlamaConfig, llamaConfigJson, readLlamaConfig } from '../../src/formats/hf-config.ts';
 import { parsePeftConfig } from '../../src/formats/peft-config.ts';
@@ -154,8 +155,18 @@ describe.skipIf(skipReason !== '')(`quantised files${skipReason}`, () => {
     const file = await writeModel('random', mix, config, randomWeights(config));
     const values = await dequantizedByGgml(file, config);
     const source = await openWeights(file);
-    for (const [name, shape] of weightShapes(config))
-      expectSameBits(await source.floats(name, shape), values.get(name) as Float32Array, name);
+    for (const [name, shape] of weightShapes(config)) {
+      const expected = values.get(name) as Float32Array;
+      expectSameBits(await source.floats(name, shape), expected, name);
+      // The same some rows at a time, as exports read them.
+      const weight = source.rows(name, shape) as WeightRows;
+      const { rows, width } = matrixShape(shape);
+      for (let first = 0; first < rows; first += 100) {
+        const count = Math.min(100, rows - first);
+        const part = toFloat32(await weight.rows(first, count), weight.dtype, name);
+        expectSameBits(part, expected.subarray(first * width, (first + count) * width), `${name} from row ${first}`);
+      }
+    }
     await source.close();
   });
 

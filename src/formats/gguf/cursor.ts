@@ -4,6 +4,8 @@ import { complain, type UserError } from '../../errors.ts';
 /** Bytes of a file that are in memory at a time, but for single values that are longer. */
 const WINDOW = 1 << 18;
 
+/** The remedy for a file that ends too early. */
+export const INCOMPLETE = 'the file is incomplete or damaged: download or write it again';
 /** The remedy for a file whose bytes contradict each other. */
 const DAMAGED = 'the file is damaged or no GGUF file: download or write it again';
 
@@ -148,10 +150,6 @@ export class ByteCursor {
   }
 
   #truncated(length: number): UserError {
-    return this.error(
-      `the end of the file after ${this.remaining} more bytes`,
-      `${length} bytes`,
-      'the file is incomplete or damaged: download or write it again',
-    );
+    return this.error(`the end of the file after ${this.remaining} more bytes`, `${length} bytes`, INCOMPLETE);
   }
 }

@@ -1,5 +1,5 @@
 import { sizeOf } from '../../tensor/shape.ts';
-import type { ByteCursor } from './cursor.ts';
+import { type ByteCursor, INCOMPLETE } from './cursor.ts';
 import { GgufMetadata } from './metadata.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
 import { type GgufField, readField, readString } from './values.ts';
@@ -137,8 +137,14 @@ function readInfo(cursor: ByteCursor, alignment: number): Info {
   const elements = sizeOf(shape);
   const bytes = ggmlBytes(type, elements);
   // A product beyond 2^53 may be rounded, but not to a safe integer.
-  if (elements < 1 || !Number.isSafeInteger(elements) || bytes > cursor.size)
-    throw cursor.error(`dimensions [${shape}] in a file of ${cursor.size} bytes`, 'elements that fit into it');
+  if (elements < 1 || !Number.isSafeInteger(elements))
+    throw cursor.error(`dimensions [${shape}]`, 'a number of elements from 1 to 2^53');
+  if (bytes > cursor.size)
+    throw cursor.error(
+      `dimensions [${shape}], ${bytes} bytes`,
+      `elements that fit into the file of ${cursor.size} bytes`,
+      INCOMPLETE,
+    );
   const row = shape[0] ?? 1;
   if (row % GGML_TYPES[type].block !== 0)
     throw cursor.error(`rows of ${row} elements in ${type}`, `a multiple of ${GGML_TYPES[type].block}`);
@@ -166,11 +172,7 @@ function placeTensors(cursor: ByteCursor, infos: readonly Info[], alignment: num
     const begin = start + offset;
     const end = begin + bytes;
     if (end > cursor.size)
-      throw cursor.error(
-        `an end at byte ${end}`,
-        `one within the file of ${cursor.size} bytes`,
-        'the file is incomplete: download or write it again',
-      );
+      throw cursor.error(`an end at byte ${end}`, `one within the file of ${cursor.size} bytes`, INCOMPLETE);
     entries.set(name, { name, type, shape, begin, end });
   }
   const ordered = [...entries.values()].sort((a, b) => a.begin - b.begin);

@@ -19,7 +19,7 @@ const NEUTRAL: Readonly<Record<string, number>> = {
  */
 export async function readGgufConfig(file: GgufFile): Promise<LlamaConfig> {
   const { metadata } = file;
-  checkKind(metadata);
+  checkLlama(metadata);
   const hidden = metadata.whole('llama.embedding_length');
   const layers = metadata.whole('llama.block_count');
   const heads = perLayer(metadata, 'llama.attention.head_count', layers);
@@ -48,7 +48,8 @@ export async function readGgufConfig(file: GgufFile): Promise<LlamaConfig> {
   return config;
 }
 
-function checkKind(metadata: GgufMetadata): void {
+/** @throws UserError for a file that is not a Llama, such as an adapter */
+export function checkLlama(metadata: GgufMetadata): void {
   const expect = (key: string, got: string | number, expected: string | number) => {
     if (got !== expected)
       throw metadata.error(key, String(got), String(expected), 'use a GGUF file of a plain Llama model');

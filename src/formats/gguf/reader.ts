@@ -121,16 +121,24 @@ export class GgufFile {
 
   /** The bytes of a tensor in its own type, row-major. */
   async bytes(name: string): Promise<Uint8Array> {
+    const { begin, end } = this.entry(name);
+    return this.range(name, 0, end - begin);
+  }
+
+  /** A part of a tensor's bytes, `length` from byte `at` on. */
+  async range(name: string, at: number, length: number): Promise<Uint8Array> {
     const { entry, file, handle } = this.#located(name);
+    const begin = entry.begin + at;
+    if (at < 0 || begin + length > entry.end)
+      throw new Error(`${file}: tensor ${name} has no bytes ${at} to ${at + length}`);
     // A fresh ArrayBuffer: typed views of any width may lie on it.
-    const bytes = new Uint8Array(entry.end - entry.begin);
+    const bytes = new Uint8Array(length);
     let done = 0;
-    while (done < bytes.length) {
-      const length = Math.min(bytes.length - done, 2 ** 30);
-      const { bytesRead } = await handle.read(bytes, done, length, entry.begin + done);
+    while (done < length) {
+      const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), begin + done);
       if (bytesRead === 0)
         throw new UserError(
-          `${file}: ends at byte ${entry.begin + done} inside tensor ${name}; it became shorter, write it again`,
+          `${file}: ends at byte ${begin + done} inside tensor ${name}; it became shorter, write it again`,
         );
       done += bytesRead;
     }

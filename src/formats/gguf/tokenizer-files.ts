@@ -1,3 +1,4 @@
+import { checkLlama } from './llama-config.ts';
 import type { GgufMetadata } from './metadata.ts';
 
 /** Contents of tokenizer.json and tokenizer_config.json. */
@@ -24,9 +25,10 @@ const REMEDY = "use a Llama 3 model, or one of its kind, or pass the model's Hug
  * The tokenizer of a GGUF file as Hugging Face stores it: byte-level BPE as of Llama 3, which takes a word that is a
  * token as it is, whatever the merges say.
  *
- * @throws UserError for a tokenizer of another kind and for damaged vocabularies, naming the key
+ * @throws UserError for a file that is no Llama, a tokenizer of another kind, or a damaged vocabulary, naming the key
  */
 export function readTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
+  checkLlama(metadata);
   const model = metadata.string(`${KEY}.model`);
   if (model !== 'gpt2') throw metadata.error(`${KEY}.model`, model, 'gpt2 (byte-level BPE)', REMEDY);
   const { vocab, added } = vocabulary(metadata);
@@ -65,6 +67,7 @@ export function readTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
     ...special,
+    ...(metadata.boolean(`${KEY}.add_eos_token`, false) ? { add_eos_token: true } : {}),
     clean_up_tokenization_spaces: false,
     model_input_names: ['input_ids', 'attention_mask'],
     ...(template === null ? {} : { chat_template: template }),
@@ -124,6 +127,7 @@ function specialTokens(metadata: GgufMetadata, known: ReadonlySet<string>): Reco
   for (const [name, field] of [
     ['bos', 'bos_token'],
     ['eos', 'eos_token'],
+    ['unknown', 'unk_token'],
     ['padding', 'pad_token'],
   ]) {
     const key = `${KEY}.${name}_token_id`;

@@ -226,4 +226,4 @@ test(`${MUTATIONS} damaged files either open or are refused in a line, in bounde
     expect(read.get(reader.name), reader.name).toBeGreaterThan(MUTATIONS / 100);
     expect(read.get(reader.name), reader.name).toBeLessThan(MUTATIONS / 3);
   }
-});
+}, 600_000);
