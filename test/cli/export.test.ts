@@ -100,7 +100,7 @@ describe('bad input gives one line and leaves nothing', () => {
   const cases: [string, (words: { out: string }) => string[], RegExp][] = [
     ['an unknown kind', () => ['--gguf', 'q4_k_m,q9'], /^error: --gguf: got q9, expected some of f32/],
     ['an empty kind', () => ['--gguf', 'q4_k_m,'], /^error: --gguf: got nothing/],
-    ['nothing to write', () => [], /^error: export: got neither --merged nor --gguf/],
+    ['nothing to write', () => [], /^error: export: got none of --merged, --gguf and --gguf-adapter/],
     ['a bad size', () => ['--gguf', 'f16', '--split-max-size', 'big'], /^error: --split-max-size: got big/],
     ['bad threads', () => ['--gguf', 'f16', '--threads', '0'], /^error: --threads: got 0/],
     ['no such model', () => ['--gguf', 'f16', '--model', 'missing'], /^error: missing/],
