@@ -85,7 +85,8 @@ async function runExport(flags: ExportFlags): Promise<void> {
       remedy: 'add --adapter with the directory of a PEFT adapter',
     });
   const { readImportanceMatrix } = await import('../formats/gguf/imatrix.ts');
-  const { makeOutputDirectory, writeModel } = await import('../train/outputs.ts');
+  const { makeDirectory } = await import('../formats/write-file.ts');
+  const { writeModel } = await import('../train/outputs.ts');
   const options = {
     splitMaxBytes: flags.splitMaxSize === undefined ? undefined : parseSize(flags.splitMaxSize),
     importance: flags.imatrix === undefined ? undefined : await readImportanceMatrix(flags.imatrix),
@@ -94,7 +95,7 @@ async function runExport(flags: ExportFlags): Promise<void> {
   };
   const { finished, close } = await openModel(flags);
   try {
-    makeOutputDirectory(flags.out);
+    makeDirectory(flags.out);
     if (flags.ggufAdapter) console.log(`wrote ${await writeAdapterFile(flags, finished)}`);
     for (const file of await writeModel(finished, flags.out, outputs, options)) console.log(`wrote ${file}`);
   } catch (error) {

@@ -17,8 +17,26 @@ const configSchema = z.looseObject({
     .nullish(),
 });
 
+// Plain loops for the large parts: a schema takes seconds over the 128,256 tokens of Llama 3.
+const isVocab = (value: unknown) =>
+  Array.isArray(value)
+    ? value.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string')
+    : typeof value === 'object' &&
+      value !== null &&
+      Object.values(value).every((id) => Number.isInteger(id) && id >= 0);
+const isMerges = (value: unknown) =>
+  Array.isArray(value) &&
+  value.every((merge) => typeof merge === 'string' || (Array.isArray(merge) && merge.length === 2));
+
 const tokenizerSchema = z.looseObject({
-  model: z.looseObject({ vocab: z.unknown() }),
+  model: z
+    .looseObject({
+      // Files of older versions have no type.
+      type: z.enum(['BPE', 'Unigram', 'WordPiece', 'WordLevel']).nullish(),
+      vocab: z.custom(isVocab, 'expected tokens with their ids'),
+      merges: z.custom(isMerges, 'expected a list of pairs').optional(),
+    })
+    .refine(({ type, merges }) => type !== 'BPE' || merges !== undefined, 'a BPE tokenizer without merges'),
   added_tokens: z
     .array(z.looseObject({ id: z.number().int().min(0), content: z.string() }))
     .nullish()
@@ -155,11 +173,19 @@ function build(
 }
 
 function defaultTemplate({ chat_template }: z.infer<typeof configSchema>): string | null {
-  if (chat_template == null || typeof chat_template === 'string') return chat_template ?? null;
+  if (chat_template == null || typeof chat_template === 'string') return chat_template || null;
   return (chat_template.find(({ name }) => name === 'default') ?? chat_template[0]).template;
 }
 
 function readJson<T>(file: string, schema: z.ZodType<T>): T {
+  if (!existsSync(path.dirname(file))) {
+    throw complain({
+      where: path.dirname(file),
+      got: 'no such directory',
+      expected: 'a Hugging Face model on this machine',
+      remedy: 'check the path; a model from the hub has to be downloaded first, for example with `hf download`',
+    });
+  }
   if (!existsSync(file)) {
     throw complain({
       where: file,

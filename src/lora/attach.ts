@@ -34,7 +34,7 @@ export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterS
     linear.adapter = new Lora(
       model.device,
       linear.weight.shape,
-      { r, scaling, dropout: config.lora_dropout },
+      { r, scaling, dropout: config.lora_dropout, name: module },
       matrices,
     );
     for (const { name, tensor } of linear.adapter.parameters())

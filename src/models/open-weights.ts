@@ -2,7 +2,9 @@ import { Checkpoint } from '../formats/checkpoint.ts';
 import { readGgufConfig } from '../formats/gguf/llama-config.ts';
 import { GgufFile, isGguf } from '../formats/gguf/reader.ts';
 import { type LlamaConfig, readLlamaConfig } from '../formats/hf-config.ts';
+import { checkNames } from './check-names.ts';
 import { GgufWeights } from './gguf-weights.ts';
+import { weightShapes } from './init.ts';
 import { checkpointRows, type WeightRows } from './weight-rows.ts';
 import { checkShape, type WeightSource } from './weight-source.ts';
 
@@ -12,12 +14,24 @@ import { checkShape, type WeightSource } from './weight-source.ts';
  * @throws UserError for what is missing, damaged or not supported
  */
 export async function openWeights(model: string): Promise<WeightSource> {
-  if (!isGguf(model)) return new DirectoryWeights(readLlamaConfig(model), await Checkpoint.open(model));
+  if (!isGguf(model)) return openDirectory(model);
   const file = await GgufFile.open(model);
   try {
     return new GgufWeights(file, await readGgufConfig(file));
   } catch (error) {
     await file.close();
+    throw error;
+  }
+}
+
+async function openDirectory(dir: string): Promise<WeightSource> {
+  const config = readLlamaConfig(dir);
+  const checkpoint = await Checkpoint.open(dir);
+  try {
+    checkNames(dir, checkpoint.names, new Set(weightShapes(config).keys()));
+    return new DirectoryWeights(config, checkpoint);
+  } catch (error) {
+    await checkpoint.close();
     throw error;
   }
 }

@@ -12,7 +12,7 @@ import type { Llama } from './llama.ts';
 import { computedRows, floatsOf, type WeightRows } from './weight-rows.ts';
 
 /** Files of a base model that a merged one takes over as they are. */
-const TOKENIZER_FILES = [
+export const TOKENIZER_FILES: readonly string[] = [
   'tokenizer.json',
   'tokenizer_config.json',
   'special_tokens_map.json',

@@ -1,14 +1,12 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { CHAT_TEMPLATES, type ChatTemplate } from '../data/chat-template.ts';
-import { complain } from '../errors.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import type { Mix } from '../formats/gguf/mixes.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
-import { writeFileAtomic } from '../formats/write-file.ts';
-import { copyTokenizer, mergedWeights, readTensors, saveWeights } from '../models/save.ts';
+import { fillDirectory, makeDirectory, writeFileAtomic } from '../formats/write-file.ts';
+import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
 import type { WeightRows } from '../models/weight-rows.ts';
 import type { Session } from './finetune.ts';
@@ -46,24 +44,9 @@ export interface FinishedModel {
 }
 
 /**
- * Creates a directory for output files, with those above it.
- *
- * @throws UserError where that is not possible
+ * Writes what was asked for of a trained model below `dir`; returns the paths. The adapter directory, the merged
+ * directory and each GGUF file are replaced as a whole or not at all.
  */
-export function makeOutputDirectory(dir: string): void {
-  try {
-    mkdirSync(dir, { recursive: true });
-  } catch (error) {
-    throw complain({
-      where: dir,
-      got: `${(error as NodeJS.ErrnoException).code} on creating it`,
-      expected: 'a directory that may be written to',
-      remedy: 'choose another one',
-    });
-  }
-}
-
-/** Writes what was asked for of a trained model below `dir`; returns the paths. */
 export async function writeOutputs(
   session: Session,
   modelDir: string,
@@ -74,8 +57,15 @@ export async function writeOutputs(
   const written: string[] = [];
   if (outputs.adapter && adapter) {
     const to = path.join(dir, 'adapter');
-    await writeAdapter(to, adapter, await readTensors(trainables));
-    copyTokenizer(modelDir, to);
+    const tensors = await readTensors(trainables);
+    await fillDirectory(
+      to,
+      async (staging) => {
+        await writeAdapter(staging, adapter, tensors);
+        copyTokenizer(modelDir, staging);
+      },
+      TOKENIZER_FILES,
+    );
     written.push(to);
   }
   const finished = { config: model.config, weights: mergedWeights(model), base: modelDir, template };
@@ -92,10 +82,13 @@ export async function writeModel(
   const written: string[] = [];
   if (merged) {
     const to = path.join(dir, 'merged');
-    await saveWeights(config, weights, to, { dtype: merged, tokenizerDir: base });
+    const save = (staging: string) => saveWeights(config, weights, staging, { dtype: merged, tokenizerDir: base });
+    // Shards of an earlier model would be taken for parts of this one.
+    await fillDirectory(to, save, [...TOKENIZER_FILES, 'model.safetensors.index.json']);
     written.push(to);
   }
   if (gguf.length === 0) return written;
+  makeDirectory(dir);
   const files = gguf.map((mix) => ({ file: path.join(dir, `model-${mix}.gguf`), mix }));
   const ggufFiles = await writeLlamaGguf({
     ...options,

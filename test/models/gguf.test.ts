@@ -140,7 +140,7 @@ describe.skipIf(skipReason !== '')(`GGUF in llama.cpp${skipReason}`, () => {
       tokenizerDir: MODEL,
       chatTemplate: template.source,
       weights: mergedWeights(model),
-      splitMaxBytes: 200_000,
+      splitMaxBytes: 50_000,
     });
     expect(written.length).toBeGreaterThan(3);
     expect(readdirSync(path.dirname(file)).sort()).toEqual(written.map((part) => path.basename(part)).sort());

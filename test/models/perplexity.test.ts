@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { corpusDocument } from '../../recipes/tiny/corpus.ts';
+import { corpusDocument, textOf } from '../../recipes/tiny/corpus.ts';
 import { Random } from '../../src/data/random.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { MIXES, type Mix } from '../../src/formats/gguf/mixes.ts';
@@ -31,7 +31,7 @@ function textWindows(): number[][] {
   const random = new Random(77);
   const tokenizer = loadTokenizer(MODEL);
   const ids: number[] = [];
-  while (ids.length < WINDOW * WINDOWS) ids.push(...tokenizer.encode(corpusDocument(random)));
+  while (ids.length < WINDOW * WINDOWS) ids.push(...tokenizer.encode(textOf(corpusDocument(random))));
   return Array.from({ length: WINDOWS }, (_, i) => ids.slice(i * WINDOW, (i + 1) * WINDOW));
 }
 

@@ -1,6 +1,7 @@
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
-import { complain, UserError } from '../../errors.ts';
+import { type FileHandle, open } from 'node:fs/promises';
+import { complain, explained } from '../../errors.ts';
 import { sizeOf } from '../../tensor/shape.ts';
+import { beginTemporary, discardTemporary, publishTemporary } from '../write-file.ts';
 import { ByteWriter, type GgufValue } from './byte-writer.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
 
@@ -103,8 +104,10 @@ export class GgufOutput {
       begin += paddedBytes(tensor, alignment);
     }
     const temporary = `${file}.part`;
+    beginTemporary(temporary);
     const handle = await open(temporary, 'w').catch((error) => {
-      throw unwritable(file, error);
+      discardTemporary(temporary);
+      throw explained(error, file);
     });
     const output = new GgufOutput(file, temporary, handle, places);
     try {
@@ -114,7 +117,7 @@ export class GgufOutput {
       return output;
     } catch (error) {
       await output.discard();
-      throw unwritable(file, error);
+      throw explained(error, file);
     }
   }
 
@@ -127,7 +130,7 @@ export class GgufOutput {
     try {
       await this.#writeAll(bytes, place.begin + at);
     } catch (error) {
-      throw unwritable(this.file, error);
+      throw explained(error, this.file);
     }
   }
 
@@ -139,21 +142,23 @@ export class GgufOutput {
       await this.#handle.sync();
       await this.#handle.close();
     } catch (error) {
-      throw unwritable(this.file, error);
+      throw explained(error, this.file);
     }
   }
 
   /** Gives the complete file its name. */
   async publish(): Promise<void> {
-    await rename(this.#temporary, this.file).catch((error) => {
-      throw unwritable(this.file, error);
-    });
+    try {
+      publishTemporary(this.#temporary, this.file);
+    } catch (error) {
+      throw explained(error, this.file);
+    }
   }
 
   /** Removes what was written. */
   async discard(): Promise<void> {
     await this.#handle.close().catch(() => {});
-    await rm(this.#temporary, { force: true }).catch(() => {});
+    discardTemporary(this.#temporary);
   }
 
   async #writeAll(bytes: Uint8Array, position: number): Promise<void> {
@@ -164,16 +169,6 @@ export class GgufOutput {
       done += bytesWritten;
     }
   }
-}
-
-/** An error of the file system as one that a user can act on. */
-function unwritable(file: string, error: unknown): unknown {
-  const { code } = error as NodeJS.ErrnoException;
-  if (error instanceof UserError || !code) return error;
-  const remedy = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code)
-    ? 'free some space, or write to another disk'
-    : 'check that the directory exists and may be written to';
-  return new UserError(`${file}: cannot be written (${code}); ${remedy}`);
 }
 
 function headerOf(

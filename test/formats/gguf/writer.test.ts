@@ -90,7 +90,8 @@ describe('where files cannot be written', () => {
     let calls = 0;
     vi.spyOn(prototype, 'write').mockImplementation(function (this: typeof handle, ...args: unknown[]) {
       calls++;
-      if (calls >= call) return Promise.reject(Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' }));
+      if (calls >= call)
+        return Promise.reject(Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC', syscall: 'write' }));
       return (real as (...all: unknown[]) => unknown).apply(this, args) as never;
     } as never);
   }
@@ -101,14 +102,18 @@ describe('where files cannot be written', () => {
     await fillDisk(call);
     const failure = await writeGguf(path.join(dir, 'x.gguf'), metadata(), TENSORS).catch((error: unknown) => error);
     expect(failure).toBeInstanceOf(UserError);
-    expect((failure as Error).message).toMatch(/^[^\n]*x\.gguf: cannot be written \(ENOSPC\); free some space[^\n]*$/);
+    expect((failure as Error).message).toMatch(
+      /^[^\n]*x\.gguf: the disk is full \(ENOSPC on write\); free space[^\n]*$/,
+    );
     expect(readdirSync(dir)).toEqual(['x.gguf']);
     expect(readFileSync(path.join(dir, 'x.gguf'), 'utf8')).toBe('an earlier file');
   });
 
   test('the directory is missing', async () => {
     const file = path.join(freshDir(), 'missing', 'x.gguf');
-    await expect(writeGguf(file, metadata(), TENSORS)).rejects.toThrow(/cannot be written \(ENOENT\); check/);
+    await expect(writeGguf(file, metadata(), TENSORS)).rejects.toThrow(
+      /does not exist \(ENOENT on open\); check the path/,
+    );
   });
 
   test('a later part cannot be created: the earlier ones go', async () => {
