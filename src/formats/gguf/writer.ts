@@ -104,11 +104,11 @@ export class GgufOutput {
       begin += paddedBytes(tensor, alignment);
     }
     const temporary = `${file}.part`;
-    beginTemporary(temporary);
+    // Only what has been opened is ours to remove.
     const handle = await open(temporary, 'w').catch((error) => {
-      discardTemporary(temporary);
       throw explained(error, file);
     });
+    beginTemporary(temporary);
     const output = new GgufOutput(file, temporary, handle, places);
     try {
       // Bytes between tensors are never written: they are zero because the file has its size from the start.
