@@ -1,21 +1,14 @@
 import type { Random } from '../../src/data/random.ts';
 import { compare, type Decimal, decimal, digitByDigit, randomPair } from './decimal.ts';
 
-/** Words of a question and what it asks for. */
-const QUESTIONS = [
-  { ask: 'larger', upward: true },
-  { ask: 'bigger', upward: true },
-  { ask: 'greater', upward: true },
-  { ask: 'smaller', upward: false },
-  { ask: 'less', upward: false },
-] as const;
+/** Words that a question may use. */
+const LARGER = ['larger', 'bigger', 'greater'] as const;
 
-/** A question about two numbers. */
+/** Whether a is larger than b. */
 export interface Question {
   a: string;
   b: string;
-  word: string;
-  upward: boolean;
+  word: (typeof LARGER)[number];
 }
 
 export function questionText({ a, b, word }: Question): string {
@@ -23,17 +16,16 @@ export function questionText({ a, b, word }: Question): string {
 }
 
 /** The right answer: the digits one by one, the verdict, and the relation in full. */
-export function answerText({ a, b, upward }: Question): string {
+export function answerText({ a, b }: Question): string {
   const [left, right] = [decimal(a), decimal(b)];
   const larger = compare(left, right) > 0;
-  const verdict = `${larger === upward ? 'Yes' : 'No'}, ${a} is ${larger ? 'larger' : 'smaller'} than ${b}.`;
+  const verdict = `${larger ? 'Yes' : 'No'}, ${a} is ${larger ? 'larger' : 'smaller'} than ${b}.`;
   return `${digitByDigit(left, right)}. ${verdict}`;
 }
 
 export function randomQuestion(random: Random, options?: { heldOut: boolean }): Question {
   const [a, b]: [Decimal, Decimal] = randomPair(random, options);
-  const { ask, upward } = random.pick(QUESTIONS);
-  return { a: a.text, b: b.text, word: ask, upward };
+  return { a: a.text, b: b.text, word: random.pick(LARGER) };
 }
 
 /** Small talk, so that the model learns the format and not one question alone. */

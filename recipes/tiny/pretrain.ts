@@ -11,6 +11,7 @@ import { generate } from '../../src/generate/generate.ts';
 import { type Document, IGNORE_INDEX } from '../../src/models/batch.ts';
 import { initialWeight, weightShapes } from '../../src/models/init.ts';
 import { Llama, type Precision } from '../../src/models/llama.ts';
+import { loadLlama } from '../../src/models/load.ts';
 import { saveMerged } from '../../src/models/save.ts';
 import { AdamW } from '../../src/optim/adamw.ts';
 import { schedule } from '../../src/optim/schedules.ts';
@@ -18,18 +19,27 @@ import { Device } from '../../src/tensor/device.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { Progress } from '../../src/train/progress.ts';
 import { Trainer } from '../../src/train/trainer.ts';
-import { corpusDocument, type Piece, piecesOf, yesOrNo } from './corpus.ts';
+import { corpusDocument, type Piece, piecesOf, textOf, yesOrNo } from './corpus.ts';
 import { FastEncoder } from './fast-encode.ts';
 
 const options = new Command()
   .option('--out <dir>', 'where the model goes', 'models/tiny')
+  .option('--from <dir>', 'go on from this model instead of random weights')
   .option('--steps <n>', 'optimiser steps', Number, 3000)
   .option('--tokens <n>', 'tokens in a step', Number, 1024)
   .option('--lr <rate>', 'peak learning rate', Number, 3e-3)
   .option('--precision <p>', 'f32 or mixed', 'f32')
   .option('--seed <n>', 'seed of weights and documents', Number, 1)
   .parse()
-  .opts<{ out: string; steps: number; tokens: number; lr: number; precision: Precision; seed: number }>();
+  .opts<{
+    out: string;
+    from?: string;
+    steps: number;
+    tokens: number;
+    lr: number;
+    precision: Precision;
+    seed: number;
+  }>();
 
 const tokenizer = loadTokenizer('models/tiny');
 const encoder = new FastEncoder(tokenizer);
@@ -42,24 +52,29 @@ const config = parseLlamaConfig(
 );
 const device = await Device.open();
 
-const weights = new Map<string, Tensor>();
-for (const [name, shape] of weightShapes(config)) {
-  const tensor = Tensor.from(
-    device,
-    initialWeight(name, shape, config, () => random.normal()),
-    shape,
-  );
-  tensor.requires_grad = true;
-  weights.set(name, tensor);
+function randomModel(): Llama {
+  const weights = new Map<string, Tensor>();
+  for (const [name, shape] of weightShapes(config)) {
+    const tensor = Tensor.from(
+      device,
+      initialWeight(name, shape, config, () => random.normal()),
+      shape,
+    );
+    tensor.requires_grad = true;
+    weights.set(name, tensor);
+  }
+  return new Llama(device, config, options.precision, (name) => weights.get(name) as Tensor);
 }
-const model = new Llama(device, config, options.precision, (name) => weights.get(name) as Tensor);
+
+const { precision, from } = options;
+const model = from ? await loadLlama(device, from, { precision, trainable: true }) : randomModel();
 const optimizer = new AdamW(
-  [...weights].map(([name, tensor]) => ({ name, tensor })),
+  [...model.weights()].map(([name, tensor]) => ({ name, tensor })),
   { betas: [0.9, 0.98], weight_decay: 0.01 },
 );
 const trainer = new Trainer(model, {
   optimizer,
-  rate: schedule('cosine', { learning_rate: options.lr, warmup_steps: 200, max_steps: options.steps }),
+  rate: schedule('cosine', { learning_rate: options.lr, warmup_steps: 100, max_steps: options.steps }),
   max_grad_norm: 1,
   gradient_checkpointing: 'none',
   seed: options.seed,
@@ -89,16 +104,13 @@ function documents(): Document[] {
 
 /** Share of fresh yes-or-no statements that the model finishes rightly, digits and all. */
 async function accuracy(): Promise<number> {
-  const claims = Array.from({ length: 100 }, () => yesOrNo(probeRandom));
-  let right = 0;
-  for (const { statement, digits, truth } of claims) {
-    const prompt = encodeDocument(piecesOf(statement)).input_ids.slice(0, -1);
-    const rest = encoder.encode(` ${digits}, ${truth ? 'yes' : 'no'}`);
-    const said: number[] = [];
-    for await (const { token } of generate(model, [prompt], { max_new_tokens: rest.length })) said.push(token);
-    if (said.every((token, i) => token === rest[i])) right++;
-  }
-  return right / claims.length;
+  const claims = Array.from({ length: 50 }, () => yesOrNo(probeRandom));
+  const prompts = claims.map(({ statement }) => [bos, ...encoder.encode(textOf(piecesOf(statement)))]);
+  const rest = claims.map(({ digits, truth }) => encoder.encode(` ${digits}, ${truth ? 'yes' : 'no'}\n`));
+  const said: number[][] = claims.map(() => []);
+  const max_new_tokens = Math.max(...rest.map((ids) => ids.length));
+  for await (const { sequence, token } of generate(model, prompts, { max_new_tokens })) said[sequence].push(token);
+  return rest.filter((ids, i) => ids.every((id, j) => id === said[i][j])).length / claims.length;
 }
 
 const progress = new Progress(options.steps);

@@ -25,7 +25,7 @@ function whole(text: string, flag: string, most: number): number {
 /** Flags that say which model to load. */
 export function addModelOptions(command: Command): Command {
   return command
-    .option('--model <dir>', 'Hugging Face directory of the base model', 'models/tiny')
+    .option('--model <path>', 'Hugging Face directory or GGUF file of the base model', 'models/tiny')
     .option('--adapter <dir>', 'PEFT adapter directory to put on it')
     .addOption(
       new Option('--precision <precision>', 'mixed: f16 products, f32 sums').choices(['f32', 'mixed']).default('mixed'),

@@ -20,7 +20,9 @@ export function trainCommand(): Command {
     .addOption(
       new Option('--save-merged <dtype>', 'also write the merged model').choices(['float32', 'float16', 'bfloat16']),
     )
-    .addOption(new Option('--save-gguf <types>', 'also write GGUF files: f16, q8_0 or both, separated by commas'));
+    .addOption(
+      new Option('--save-gguf <types>', 'also write GGUF files of these types, separated by commas; see export --help'),
+    );
   return addTrainOptions(command).action(async (flags: Record<string, string | undefined>) => {
     const { runTraining } = await import('./run-training.ts');
     const { ggufTypes } = await import('./export.ts');

@@ -3,6 +3,8 @@ import path from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { complain } from '../errors.ts';
+import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
+import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 
 const specialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
 
@@ -136,21 +138,37 @@ export class Tokenizer {
 }
 
 /**
- * Reads a tokenizer from a model's directory: `tokenizer.json`, `tokenizer_config.json` and, where present,
- * `chat_template.jinja`, which goes before the template in the configuration (as in transformers).
+ * Reads a tokenizer from a model's directory, `tokenizer.json`, `tokenizer_config.json` and, where present,
+ * `chat_template.jinja`, which goes before the template in the configuration (as in transformers); or from the metadata
+ * of a GGUF file.
  * @throws UserError naming the file that is missing or malformed
  */
-export function loadTokenizer(directory: string): Tokenizer {
-  const contentFile = path.join(directory, 'tokenizer.json');
+export function loadTokenizer(model: string): Tokenizer {
+  if (isGguf(model)) {
+    const { tokenizer, config } = readTokenizerFiles(readGgufHeader(model).metadata);
+    return build(model, model, tokenizer, configSchema.parse(config), null);
+  }
+  const contentFile = path.join(model, 'tokenizer.json');
   const content = readJson(contentFile, tokenizerSchema);
-  const config = readJson(path.join(directory, 'tokenizer_config.json'), configSchema);
-  const templateFile = path.join(directory, 'chat_template.jinja');
-  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : defaultTemplate(config);
+  const config = readJson(path.join(model, 'tokenizer_config.json'), configSchema);
+  const templateFile = path.join(model, 'chat_template.jinja');
+  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : null;
+  return build(model, contentFile, content, config, template);
+}
+
+/** @param template goes before that of the configuration */
+function build(
+  model: string,
+  file: string,
+  content: object,
+  config: z.infer<typeof configSchema>,
+  template: string | null,
+): Tokenizer {
   try {
-    return new Tokenizer(directory, content, config, template);
+    return new Tokenizer(model, content, config, template ?? defaultTemplate(config));
   } catch (error) {
     if (error instanceof Error && error.name === 'UserError') throw error;
-    throw malformed(contentFile, error instanceof Error ? error.message : String(error));
+    throw malformed(file, error instanceof Error ? error.message : String(error));
   }
 }
 

@@ -54,6 +54,11 @@ export class Checkpoint {
     return this.#fileOf(name).bytes(name);
   }
 
+  /** A part of a tensor's bytes, so many from a place in it. */
+  async range(name: string, at: number, length: number): Promise<Uint8Array> {
+    return this.#fileOf(name).range(name, at, length);
+  }
+
   /** A floating-point tensor in f32. */
   async floats(name: string): Promise<Float32Array> {
     return toFloat32(await this.bytes(name), this.entry(name).dtype, `${this.dir}: tensor ${name}`);

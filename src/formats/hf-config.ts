@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { clipped, UserError } from '../errors.ts';
+import { clipped, complain, UserError } from '../errors.ts';
 import { readJsonFile } from './json.ts';
 
 /** Larger than any model, small enough that a damaged file asks for nothing absurd. */
@@ -67,7 +67,9 @@ export type RopeScaling =
       low_freq_factor: number;
       high_freq_factor: number;
       original_max_position_embeddings: number;
-    };
+    }
+  /** What each inverse frequency is divided by, as GGUF stores them; config.json has no form for these. */
+  | { type: 'factors'; factors: readonly number[] };
 
 /** A Llama's config.json with its defaults filled in; fields are named as Hugging Face names them. */
 export interface LlamaConfig {
@@ -195,6 +197,8 @@ function isNf4(quantization: Raw['quantization_config'], where: string): boolean
 /**
  * config.json of a merged model in the form that transformers 4 and 5 both read: theta and scaling in the fields of
  * version 4, which version 5 converts on loading.
+ *
+ * @throws UserError for a scaling that only GGUF can express
  */
 export function llamaConfigJson(
   config: LlamaConfig,
@@ -202,6 +206,13 @@ export function llamaConfigJson(
 ): Record<string, unknown> {
   const { rope, eos_token_id: eos, quantized: _, ...fields } = config;
   const { scaling } = rope;
+  if (scaling?.type === 'factors')
+    throw complain({
+      where: 'config.json',
+      got: 'RoPE frequency factors of a GGUF file that no rope_scaling gives',
+      expected: 'no, linear or llama3 scaling',
+      remedy: 'write the merged model as GGUF instead',
+    });
   return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',

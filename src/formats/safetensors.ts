@@ -63,6 +63,14 @@ export class SafetensorsFile {
     return readExactly(this.#handle, this.file, begin, end - begin);
   }
 
+  /** A part of a tensor's bytes, so many from a place in it. */
+  async range(name: string, at: number, length: number): Promise<Uint8Array> {
+    const { begin, end } = this.entry(name);
+    if (at < 0 || begin + at + length > end)
+      throw new RangeError(`${this.file}: ${name}: bytes ${at} to ${at + length} of ${end - begin}`);
+    return readExactly(this.#handle, this.file, begin + at, length);
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
   }

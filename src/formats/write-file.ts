@@ -30,7 +30,8 @@ export function watchTemporaries(changed: (writing: boolean) => void): void {
   watcher = changed;
 }
 
-function begin(temporary: string): void {
+/** Says that a file or directory of this temporary name is about to be written. */
+export function beginTemporary(temporary: string): void {
   temporaries.add(temporary);
   if (temporaries.size === 1) watcher(true);
 }
@@ -39,12 +40,14 @@ function end(temporary: string): void {
   if (temporaries.delete(temporary) && temporaries.size === 0) watcher(false);
 }
 
-function discard(temporary: string): void {
+/** Removes what is half-written. */
+export function discardTemporary(temporary: string): void {
   rmSync(temporary, { recursive: true, force: true });
   end(temporary);
 }
 
-function publish(temporary: string, file: string): void {
+/** Gives what is complete its name. */
+export function publishTemporary(temporary: string, file: string): void {
   renameSync(temporary, file);
   end(temporary);
 }
@@ -56,7 +59,7 @@ function publish(temporary: string, file: string): void {
  */
 export function writeFileAtomic(file: string, contents: string | Uint8Array): void {
   const temporary = `${file}.part`;
-  begin(temporary);
+  beginTemporary(temporary);
   try {
     const descriptor = openSync(temporary, 'w');
     try {
@@ -66,9 +69,9 @@ export function writeFileAtomic(file: string, contents: string | Uint8Array): vo
     } finally {
       closeSync(descriptor);
     }
-    publish(temporary, file);
+    publishTemporary(temporary, file);
   } catch (error) {
-    discard(temporary);
+    discardTemporary(temporary);
     throw explained(error, file);
   }
 }
@@ -80,7 +83,7 @@ export function writeFileAtomic(file: string, contents: string | Uint8Array): vo
  */
 export async function writeLargeFile(file: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   const temporary = `${file}.part`;
-  begin(temporary);
+  beginTemporary(temporary);
   try {
     const handle = await open(temporary, 'w');
     try {
@@ -89,9 +92,9 @@ export async function writeLargeFile(file: string, write: (handle: FileHandle) =
     } finally {
       await handle.close();
     }
-    publish(temporary, file);
+    publishTemporary(temporary, file);
   } catch (error) {
-    discard(temporary);
+    discardTemporary(temporary);
     throw explained(error, file);
   }
 }
@@ -155,16 +158,16 @@ export async function fillDirectory<T>(
     // What an earlier run left when it was killed.
     rmSync(staging, { recursive: true, force: true });
     mkdirSync(staging);
-    begin(staging);
+    beginTemporary(staging);
     const result = await write(staging);
     const names = readdirSync(staging);
     for (const name of names) checkReplaceable(path.join(dir, name));
     for (const name of names) renameSync(path.join(staging, name), path.join(dir, name));
     for (const name of stale) if (!names.includes(name)) rmSync(path.join(dir, name), { force: true });
-    discard(staging);
+    discardTemporary(staging);
     return result;
   } catch (error) {
-    discard(staging);
+    discardTemporary(staging);
     removeEmpty(created);
     const cause = explained(error, dir);
     // The staging directory is nobody's business.

@@ -15,7 +15,8 @@ export interface Trainable {
 /** Where the start values come from: a saved adapter's tensors by PEFT key, or random numbers in [0, 1). */
 export type AdapterStart = { saved: ReadonlyMap<string, Float32Array> } | { uniform: () => number };
 
-const PREFIX = 'base_model.model.';
+/** What PEFT puts before a module's name. */
+export const PREFIX = 'base_model.model.';
 
 /**
  * Puts the adapters that a PEFT configuration describes onto a model whose weights are frozen.
@@ -40,7 +41,11 @@ export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterS
       trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
   }
   for (const module of savedModules(config)) trainables.push(saveModule(model, module, start));
-  if ('saved' in start) checkAllUsed(start.saved, trainables);
+  if ('saved' in start)
+    checkAllUsed(
+      start.saved,
+      trainables.map(({ name }) => name),
+    );
   return trainables;
 }
 
@@ -98,7 +103,8 @@ function saveModule(model: Llama, module: string, start: AdapterStart): Trainabl
   return { name, tensor: head.weight };
 }
 
-function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
+/** A tensor of an adapter file by PEFT's key. @throws UserError when it is missing */
+export function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
   const values = saved.get(name);
   if (!values)
     throw complain({
@@ -110,15 +116,17 @@ function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Fl
   return values;
 }
 
-function savedMatrices(saved: ReadonlyMap<string, Float32Array>, module: string): LoraMatrices {
+/** @throws UserError when one is missing */
+export function savedMatrices(saved: ReadonlyMap<string, Float32Array>, module: string): LoraMatrices {
   return {
     A: savedTensor(saved, `${PREFIX}${module}.lora_A.weight`),
     B: savedTensor(saved, `${PREFIX}${module}.lora_B.weight`),
   };
 }
 
-function checkAllUsed(saved: ReadonlyMap<string, Float32Array>, trainables: readonly Trainable[]): void {
-  const used = new Set(trainables.map(({ name }) => name));
+/** @throws UserError for an adapter file with tensors besides the used ones */
+export function checkAllUsed(saved: ReadonlyMap<string, Float32Array>, names: readonly string[]): void {
+  const used = new Set(names);
   const extra = [...saved.keys()].filter((name) => !used.has(name));
   if (extra.length > 0)
     throw complain({

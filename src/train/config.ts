@@ -11,7 +11,7 @@ const MANY = 1_000_000_000;
  * Each key has a default that suits QLoRA of a Llama on one GPU. The descriptions are the help text.
  */
 export const trainConfigSchema = z.strictObject({
-  model: text.describe('Hugging Face directory of the base model').default('models/tiny'),
+  model: text.describe('Hugging Face directory or GGUF file of the base model').default('models/tiny'),
   dataset: text.describe('conversations as JSON Lines, ShareGPT or OpenAI messages').default('data/tiny/train.jsonl'),
   output_dir: text.describe('where adapter, merged model and GGUF files go').default('outputs'),
   chat_template: z
