@@ -25,7 +25,7 @@ export function demoCommand(): Command {
       // f16 stores cost a software GPU more than they save.
       const config = trainConfigOf({}, recipe, { precision: device.capabilities.software ? 'f32' : 'mixed' });
       checkWritable(config.output_dir);
-      const data = openData(config);
+      const data = await openData(config);
       const session = await openSession(device, config, data);
       const heldOut = readHeldOut('data/tiny/heldout.jsonl');
 

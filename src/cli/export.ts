@@ -102,6 +102,9 @@ async function runExport(flags: ExportFlags): Promise<void> {
     // What is wrong with an adapter shows when it is merged.
     if (error instanceof UserError && /^(adapter|LoRA)\b/.test(error.message))
       throw new UserError(`${flags.adapter}: ${error.message}`);
+    // Parts of quantised weights know only their own names.
+    if (error instanceof UserError && error.message.startsWith('model.'))
+      throw new UserError(`${flags.model}: ${error.message}`);
     throw error;
   } finally {
     await close();

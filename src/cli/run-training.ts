@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
 import { checkWritable } from '../formats/write-file.ts';
 import { Device } from '../tensor/device.ts';
 import type { TrainConfig } from '../train/config.ts';
@@ -27,8 +28,9 @@ function warmupWarning({ warmup_steps, warmup_ratio }: TrainConfig, steps: numbe
 
 /** Loads, trains and saves, printing a line a step. */
 export async function runTraining(config: TrainConfig, outputs: Outputs): Promise<void> {
-  const data = openData(config);
+  const data = await openData(config);
   // Found before hours of training, not after.
+  if (outputs.gguf.length > 0) tokenizerMetadata(config.model, data.model, data.template.source);
   checkWritable(config.output_dir);
   for (const part of ['adapter', ...(outputs.merged ? ['merged'] : [])])
     checkWritable(path.join(config.output_dir, part));

@@ -98,5 +98,10 @@ async function merged(
 
 function loraOf(device: Device, shape: readonly number[], target: Target, { config, tensors }: SavedAdapter): Lora {
   const { module, r, scaling } = target;
-  return new Lora(device, shape, { r, scaling, dropout: config.lora_dropout }, savedMatrices(tensors, module));
+  return new Lora(
+    device,
+    shape,
+    { r, scaling, dropout: config.lora_dropout, name: module },
+    savedMatrices(tensors, module),
+  );
 }

@@ -1,3 +1,4 @@
+import { UserError } from '../errors.ts';
 import { nf4FromBnb } from '../quant/bnb-checkpoint.ts';
 import { quantizeNf4 } from '../quant/nf4.ts';
 import type { Device } from '../tensor/device.ts';
@@ -28,7 +29,10 @@ export async function loadLlama(device: Device, from: string, options: LoadOptio
       weights.set(name, await loadWeight(device, source, name, shape, options));
   } catch (error) {
     for (const weight of weights.values()) weight.dispose();
-    throw error;
+    // Parts of quantised weights know only their own names.
+    throw error instanceof UserError && !error.message.startsWith(from)
+      ? new UserError(`${from}: ${error.message}`)
+      : error;
   } finally {
     await source.close();
   }

@@ -167,7 +167,7 @@ function parseState(name: string, bytes: Uint8Array): QuantState {
     complain({ where: `${name}${STATE}`, got, expected, remedy: 'use a checkpoint saved by bitsandbytes in nf4' });
   let state: Partial<QuantState>;
   try {
-    state = JSON.parse(new TextDecoder().decode(bytes));
+    state = JSON.parse(new TextDecoder().decode(bytes)) ?? {};
   } catch {
     throw refuse('text that is no JSON', 'a JSON object');
   }
@@ -179,6 +179,8 @@ function parseState(name: string, bytes: Uint8Array): QuantState {
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
     throw refuse(`dtype ${dtype}`, 'float32, float16 or bfloat16');
   if (!Array.isArray(shape)) throw refuse(`shape ${shape}`, 'a list of sizes');
+  if (nested_offset !== undefined && !Number.isFinite(nested_offset))
+    throw refuse(`nested_offset ${JSON.stringify(nested_offset)}`, 'a number');
   return { quant_type, blocksize, dtype, shape, nested_blocksize, nested_offset };
 }
 

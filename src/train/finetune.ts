@@ -6,12 +6,13 @@ import { countSteps, optimizerSteps } from '../data/steps.ts';
 import { tokenizeDataset } from '../data/tokenize.ts';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import { UserError } from '../errors.ts';
-import { readLlamaConfig } from '../formats/hf-config.ts';
+import type { LlamaConfig } from '../formats/hf-config.ts';
 import { type PeftConfig, parsePeftConfig } from '../formats/peft-config.ts';
 import { adapterTargets, attachAdapters, savedModules, type Trainable } from '../lora/attach.ts';
 import { linearNames } from '../models/init.ts';
 import type { Llama } from '../models/llama.ts';
 import { loadLlama } from '../models/load.ts';
+import { openWeights } from '../models/open-weights.ts';
 import { AdamW } from '../optim/adamw.ts';
 import { AdamW8bit } from '../optim/adamw8bit.ts';
 import { schedule } from '../optim/schedules.ts';
@@ -78,6 +79,8 @@ export function adapterConfigOf(config: TrainConfig): PeftConfig {
 
 /** A data set ready for training, and what the run will do with it. */
 export interface TrainingData {
+  /** The base model's configuration. */
+  model: LlamaConfig;
   tokenizer: Tokenizer;
   template: ChatTemplate;
   rows: Row[];
@@ -93,11 +96,13 @@ export interface TrainingData {
  * Reads, tokenises and packs the data set, and checks what else can be checked without the weights: everything that is
  * wrong with the input shows before minutes of loading.
  */
-export function openData(config: TrainConfig): TrainingData {
-  const { model: dir, max_seq_length, train_on, on_overflow, packing, seed, dataset: file } = config;
-  const tokenizer = loadTokenizer(dir);
+export async function openData(config: TrainConfig): Promise<TrainingData> {
+  const { model: from, max_seq_length, train_on, on_overflow, packing, seed, dataset: file } = config;
+  const tokenizer = loadTokenizer(from);
   const template = templateOf(config.chat_template, tokenizer);
-  const model = readLlamaConfig(dir);
+  const source = await openWeights(from);
+  await source.close();
+  const model = source.config;
   const adapter = adapterConfigOf(config);
   adapterTargets(adapter, linearNames(model));
   savedModules(adapter);
@@ -111,6 +116,7 @@ export function openData(config: TrainConfig): TrainingData {
   });
   const rows = packRows(samples, { max_seq_length, packing, seed });
   return {
+    model,
     tokenizer,
     template,
     rows,
