@@ -83,7 +83,7 @@ export function parseGgufHeader(cursor: ByteCursor): GgufHeader {
 }
 
 function checkMagic(cursor: ByteCursor): void {
-  const notGguf = 'pass a GGUF file';
+  const notGguf = 'pass a GGUF file or a Hugging Face directory';
   if (cursor.size < 24) throw cursor.error(`a file of ${cursor.size} bytes`, 'a GGUF file', notGguf);
   if (cursor.u32() !== MAGIC) throw cursor.error('a file that does not begin with "GGUF"', 'a GGUF file', notGguf);
   const version = cursor.u32();
