@@ -30,7 +30,7 @@ export function watchTemporaries(changed: (writing: boolean) => void): void {
   watcher = changed;
 }
 
-/** Says that a file or directory of this temporary name is about to be written. */
+/** Says that a file or directory of this temporary name is being written; it must exist, and be the caller's. */
 export function beginTemporary(temporary: string): void {
   temporaries.add(temporary);
   if (temporaries.size === 1) watcher(true);
@@ -52,6 +52,14 @@ export function publishTemporary(temporary: string, file: string): void {
   end(temporary);
 }
 
+function openToWrite(temporary: string, file: string): number {
+  try {
+    return openSync(temporary, 'w');
+  } catch (error) {
+    throw explained(error, file);
+  }
+}
+
 /**
  * Writes a small file under a temporary name and renames it, so that no reader sees half of it.
  *
@@ -59,9 +67,10 @@ export function publishTemporary(temporary: string, file: string): void {
  */
 export function writeFileAtomic(file: string, contents: string | Uint8Array): void {
   const temporary = `${file}.part`;
+  const descriptor = openToWrite(temporary, file);
+  // Only now: what stands in the way of the temporary name is not ours to remove.
   beginTemporary(temporary);
   try {
-    const descriptor = openSync(temporary, 'w');
     try {
       const bytes = typeof contents === 'string' ? Buffer.from(contents) : contents;
       for (let at = 0; at < bytes.byteLength; ) at += writeSync(descriptor, bytes, at);
@@ -83,9 +92,11 @@ export function writeFileAtomic(file: string, contents: string | Uint8Array): vo
  */
 export async function writeLargeFile(file: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
   const temporary = `${file}.part`;
+  const handle = await open(temporary, 'w').catch((error) => {
+    throw explained(error, file);
+  });
   beginTemporary(temporary);
   try {
-    const handle = await open(temporary, 'w');
     try {
       await write(handle);
       await handle.sync();

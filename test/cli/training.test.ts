@@ -122,7 +122,11 @@ describe('one line, exit code 1 and no output for', () => {
     ],
     ['no data', ['--dataset', '/nowhere.jsonl'], /^error: \/nowhere\.jsonl: got no such file/],
     ['no model', ['--model', 'meta-llama/Llama-3.1-8B'], /got no such directory/],
-    ['a model that is a file', ['--model', file], /file: .*expected a GGUF file; pass a GGUF file or a Hugging Face directory/],
+    [
+      'a model that is a file',
+      ['--model', file],
+      /file: .*expected a GGUF file; pass a GGUF file or a Hugging Face directory/,
+    ],
     [
       'a tokenizer that is too large',
       ['--model', larger],

@@ -21,6 +21,16 @@ function contents(dir: string): Record<string, string> {
 }
 
 describe('single files', () => {
+  test('a directory that has the temporary name stays', async () => {
+    const dir = temporaryDirectory();
+    mkdirSync(path.join(dir, 'x.part'));
+    writeFileSync(path.join(dir, 'x.part', 'mine'), 'kept');
+    const file = path.join(dir, 'x');
+    expect(() => writeFileAtomic(file, 'new')).toThrow(/x: is a directory where a file is expected/);
+    await expect(writeSafetensors(file, [])).rejects.toThrow(/x: is a directory where a file is expected/);
+    expect(readFileSync(path.join(dir, 'x.part', 'mine'), 'utf8')).toBe('kept');
+  });
+
   onLinux('a full disk leaves the old file and nothing else', async () => {
     const dir = temporaryDirectory();
     const file = path.join(dir, 'a');
