@@ -59,7 +59,7 @@ describe('one line and exit code 1 for', () => {
     ['an empty path', ['--output-dir', ''], /--output-dir: got ""/],
     ['a GGUF type', ['--save-gguf', 'q9'], /got q9/],
     ['a dtype', ['--save-merged', 'int8'], /'int8' is invalid/],
-    ['nothing to export', ['export', '--out', 'x'], /neither --merged nor --gguf/],
+    ['nothing to export', ['export', '--out', 'x'], /none of --merged, --gguf and --gguf-adapter/],
   ])('%s', async (_, args, message) => {
     const { code, out, err } = await command(...args);
     expect(code).toBe(1);

@@ -129,7 +129,7 @@ describe('bad input gives one line and leaves nothing', () => {
     [
       'weights that are infinite',
       () => ['--gguf', 'q4_k_m,q8_0', '--model', spoiled(tooWide)],
-      /^error: model\.layers\.3\.mlp\.down_proj\.weight: got a value that is NaN or beyond 65504/,
+      /^error: \S+: model\.layers\.3\.mlp\.down_proj\.weight: got a value that is NaN or beyond 65504/,
     ],
   ];
   test.each(cases)('%s', async (_, words, expected) => {

@@ -122,7 +122,7 @@ describe('one line, exit code 1 and no output for', () => {
     ],
     ['no data', ['--dataset', '/nowhere.jsonl'], /^error: \/nowhere\.jsonl: got no such file/],
     ['no model', ['--model', 'meta-llama/Llama-3.1-8B'], /got no such directory/],
-    ['a model that is a file', ['--model', file], /file\/tokenizer\.json: got no such file/],
+    ['a model that is a file', ['--model', file], /file: byte 0: header: got a file of 1 bytes, expected a GGUF file/],
     [
       'a tokenizer that is too large',
       ['--model', larger],
