@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { Command, Option } from 'commander';
-import type { ChatTemplate } from '../data/chat-template.ts';
 import { complain, UserError } from '../errors.ts';
 import { MIXES, type Mix } from '../formats/gguf/mixes.ts';
 import { parseSize } from '../formats/gguf/shards.ts';
@@ -46,7 +45,7 @@ export function exportCommand(): Command {
     .addOption(
       new Option(
         '--chat-template <name>',
-        "template to put into GGUF files (default: the tokenizer's own; with an adapter, chatml, as in training)",
+        "template for the merged directory and GGUF files (default: as the adapter was trained, else the tokenizer's own)",
       ).choices(['chatml', 'llama-3.1', 'tokenizer']),
     )
     .requiredOption('--out <dir>', 'directory for the files')
@@ -113,12 +112,18 @@ async function runExport(flags: ExportFlags): Promise<void> {
 
 /** Opens what is to be written; a device only when a weight has to be computed on it. */
 async function openModel(flags: ExportFlags): Promise<{ finished: FinishedModel; close: () => Promise<void> }> {
+  const { loadTokenizer } = await import('../data/tokenizer.ts');
+  const { endOfTurn } = await import('../train/finetune.ts');
+  const { chooseTemplate } = await import('./choose-template.ts');
   const { readAdapter } = await import('../formats/peft.ts');
   const { openWeights } = await import('../models/open-weights.ts');
   const { mergeWeights } = await import('../lora/merge-weights.ts');
   const { Device } = await import('../tensor/device.ts');
   const adapter = flags.adapter ? await readAdapter(flags.adapter) : null;
-  const template = await templateFor(flags);
+  const tokenizer = loadTokenizer(flags.model);
+  // Without an adapter or a wish the model keeps what it has, which may be none.
+  const chosen = flags.chatTemplate ?? flags.adapter ?? tokenizer.chatTemplate;
+  const template = chosen === null ? null : chooseTemplate(flags.chatTemplate, tokenizer, flags.adapter);
   const source = await openWeights(flags.model);
   let device: ReturnType<typeof Device.open> | null = null;
   const close = async () => {
@@ -134,7 +139,16 @@ async function openModel(flags: ExportFlags): Promise<{ finished: FinishedModel;
       adapter,
       load_in_4bit: flags.loadIn4bit,
     });
-    return { finished: { config: source.config, weights, base: flags.model, template }, close };
+    return {
+      finished: {
+        config: source.config,
+        weights,
+        base: flags.model,
+        template,
+        endOfTurn: endOfTurn(template, tokenizer),
+      },
+      close,
+    };
   } catch (error) {
     await close();
     throw error instanceof UserError && /^adapter\b/.test(error.message)
@@ -151,17 +165,6 @@ async function writeAdapterFile({ adapter, out }: ExportFlags, { config }: Finis
   const file = path.join(out, 'adapter.gguf');
   await writeAdapterGguf({ file, adapter: await readAdapter(dir), config, name: path.basename(path.resolve(dir)) });
   return file;
-}
-
-/** The template for GGUF files: the one asked for, that of training where there is an adapter, else the tokenizer's. */
-async function templateFor({ chatTemplate, adapter, model, gguf }: ExportFlags): Promise<ChatTemplate | null> {
-  if (gguf === undefined) return null;
-  const { loadTokenizer } = await import('../data/tokenizer.ts');
-  const { templateOf } = await import('../train/finetune.ts');
-  const tokenizer = loadTokenizer(model);
-  const name = chatTemplate ?? (adapter ? 'chatml' : 'tokenizer');
-  if (chatTemplate === undefined && name === 'tokenizer' && tokenizer.chatTemplate === null) return null;
-  return templateOf(name, tokenizer);
 }
 
 function threadCount(text: string): number {

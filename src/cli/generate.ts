@@ -32,9 +32,10 @@ export function addModelOptions(command: Command): Command {
     )
     .option('--load-in-4bit', 'quantise the base weights to NF4', false)
     .addOption(
-      new Option('--chat-template <name>', 'how the conversation becomes text')
-        .choices(['chatml', 'llama-3.1', 'tokenizer'])
-        .default('chatml'),
+      new Option(
+        '--chat-template <name>',
+        "how the conversation becomes text (default: as the adapter was trained, else the tokenizer's own, else chatml)",
+      ).choices(['chatml', 'llama-3.1', 'tokenizer']),
     );
 }
 
@@ -72,7 +73,7 @@ export function generateCommand(): Command {
       checkSampling(options);
       const device = await Device.open();
       const session = await loadSession(device, flags);
-      const warning = templateWarning(flags.chatTemplate, session.tokenizer);
+      const warning = templateWarning(session.template, session.tokenizer);
       if (warning) console.error(`warning: ${warning}`);
       for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options))
         process.stdout.write(text);

@@ -34,7 +34,7 @@ export async function runTraining(config: TrainConfig, outputs: Outputs): Promis
   checkWritable(config.output_dir);
   for (const part of ['adapter', ...(outputs.merged ? ['merged'] : [])])
     checkWritable(path.join(config.output_dir, part));
-  for (const warning of [templateWarning(config.chat_template, data.tokenizer), warmupWarning(config, data.steps)])
+  for (const warning of [templateWarning(data.template, data.tokenizer), warmupWarning(config, data.steps)])
     if (warning) console.error(`warning: ${warning}`);
   const device = await Device.open();
   console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);

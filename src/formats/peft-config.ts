@@ -140,6 +140,7 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: true,
+    kasa_config: null,
     layer_replication: null,
     layers_pattern: config.layers_pattern ?? null,
     layers_to_transform: config.layers_to_transform ?? null,
@@ -147,9 +148,11 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     lora_alpha: config.lora_alpha,
     lora_bias: false,
     lora_dropout: config.lora_dropout,
+    lora_ga_config: null,
     megatron_config: null,
     megatron_core: 'megatron.core',
     modules_to_save: config.modules_to_save ?? null,
+    monteclora_config: null,
     peft_type: 'LORA',
     peft_version: '0.21.0',
     qalora_group_size: 16,
@@ -160,9 +163,11 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     target_parameters: null,
     task_type: 'CAUSAL_LM',
     trainable_token_indices: null,
+    use_bdlora: null,
     use_dora: false,
     use_qalora: false,
     use_rslora: config.use_rslora,
+    velora_config: null,
   };
 }
 

@@ -4,6 +4,7 @@ import { fromFloat32 } from '../formats/elements.ts';
 import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
 import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 import { type LlamaConfig, llamaConfigJson } from '../formats/hf-config.ts';
+import { readJsonFile } from '../formats/json.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
 import { writeFileAtomic } from '../formats/write-file.ts';
 import { castTo } from '../tensor/copy.ts';
@@ -41,8 +42,12 @@ export function mergedWeights(model: Llama): WeightRows[] {
 /** How a model is written as a Hugging Face directory. */
 interface SaveOptions {
   dtype: 'float32' | 'float16' | 'bfloat16';
-  /** The directory or GGUF file that has the tokenizer; none is written if left out. */
+  /** The directory or GGUF file that has the tokenizer and generation settings; none are written if left out. */
   tokenizerDir?: string;
+  /** Chat template that takes the place of the tokenizer's own; null keeps that. */
+  chatTemplate?: string | null;
+  /** Token that ends a turn in the chat template, for programs that generate; null for none. */
+  endOfTurn?: number | null;
 }
 
 /** {@link saveWeights} for a model on a device. */
@@ -77,25 +82,50 @@ export async function saveWeights(
   const tied = !weights.some(({ name }) => name === 'lm_head.weight');
   const json = llamaConfigJson({ ...config, tie_word_embeddings: tied }, options.dtype);
   writeFileAtomic(path.join(dir, 'config.json'), `${JSON.stringify(json, null, 2)}\n`);
-  const { bos_token_id, eos_token_id, pad_token_id } = config;
-  const eos = eos_token_id.length === 1 ? eos_token_id[0] : eos_token_id;
-  const generation = { bos_token_id, eos_token_id: eos, pad_token_id: pad_token_id ?? undefined };
+  const generation = generationConfig(config, options);
   writeFileAtomic(path.join(dir, 'generation_config.json'), `${JSON.stringify(generation, null, 2)}\n`);
-  if (options.tokenizerDir) copyTokenizer(options.tokenizerDir, dir);
+  if (options.tokenizerDir) copyTokenizer(options.tokenizerDir, dir, options.chatTemplate);
 }
 
-/** Copies what belongs to the tokenizer of a directory, as far as it exists, or writes it from a GGUF file. */
-export function copyTokenizer(from: string, to: string): void {
+/** The base model's generation_config.json, or what config.json says; the token that ends a turn ends generation too. */
+function generationConfig(config: LlamaConfig, { tokenizerDir, endOfTurn = null }: SaveOptions): object {
+  const file = tokenizerDir && !isGguf(tokenizerDir) ? path.join(tokenizerDir, 'generation_config.json') : null;
+  const { bos_token_id, pad_token_id } = config;
+  const own: { eos_token_id?: unknown } =
+    file && existsSync(file)
+      ? (readJsonFile(file, 'download it again') as object)
+      : { bos_token_id, pad_token_id: pad_token_id ?? undefined };
+  const ends = [own.eos_token_id ?? config.eos_token_id, endOfTurn].flat().filter((id) => id !== null);
+  const eos = [...new Set(ends)];
+  return { ...own, eos_token_id: eos.length === 1 ? eos[0] : eos };
+}
+
+/**
+ * Copies what belongs to the tokenizer of a directory, as far as it exists, or writes it from a GGUF file.
+ *
+ * @param chatTemplate takes the place of the tokenizer's own template
+ */
+export function copyTokenizer(from: string, to: string, chatTemplate: string | null = null): void {
   if (isGguf(from)) {
     const { tokenizer, config } = readTokenizerFiles(readGgufHeader(from).metadata);
     writeFileAtomic(path.join(to, 'tokenizer.json'), `${JSON.stringify(tokenizer, null, 2)}\n`);
     writeFileAtomic(path.join(to, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
-    return;
-  }
-  for (const name of TOKENIZER_FILES) {
-    const source = path.join(from, name);
-    if (existsSync(source) && path.resolve(from) !== path.resolve(to)) copyFileSync(source, path.join(to, name));
-  }
+  } else
+    for (const name of TOKENIZER_FILES) {
+      const source = path.join(from, name);
+      if (existsSync(source) && path.resolve(from) !== path.resolve(to)) copyFileSync(source, path.join(to, name));
+    }
+  if (chatTemplate !== null) setChatTemplate(to, chatTemplate);
+}
+
+/** Puts a template where transformers looks for it: chat_template.jinja, where there is one, goes first. */
+function setChatTemplate(dir: string, template: string): void {
+  const file = path.join(dir, 'tokenizer_config.json');
+  const separate = path.join(dir, 'chat_template.jinja');
+  const config = (existsSync(file) ? readJsonFile(file, 'download it again') : {}) as Record<string, unknown>;
+  if (existsSync(separate)) writeFileAtomic(separate, template);
+  if (config.chat_template === template) return;
+  writeFileAtomic(file, `${JSON.stringify({ ...config, chat_template: template }, null, 2)}\n`);
 }
 
 /** Trained tensors on the host, by name. */

@@ -1,4 +1,4 @@
-import { CHAT_TEMPLATES, type ChatTemplate } from '../data/chat-template.ts';
+import { CHAT_TEMPLATES, type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
 import { packRows, type Row } from '../data/packing.ts';
 import { Random } from '../data/random.ts';
 import { readConversations } from '../data/sharegpt.ts';
@@ -46,9 +46,16 @@ const TURN_TOKENS: Readonly<Record<keyof typeof CHAT_TEMPLATES, readonly string[
   'llama-3.1': ['<|start_header_id|>', '<|end_header_id|>', '<|eot_id|>'],
 };
 
+/** The token that ends a turn in one of dawntune's own templates, where the tokenizer has it. */
+export function endOfTurn(template: ChatTemplate | null, tokenizer: Tokenizer): number | null {
+  const name = ownTemplateName(template);
+  return name && tokenizer.idOf(TURN_TOKENS[name].at(-1) as string);
+}
+
 /** What a user should know who combines a template with a tokenizer that lacks its tokens; null if it has them. */
-export function templateWarning(name: TrainConfig['chat_template'], tokenizer: Tokenizer): string | null {
-  if (name === 'tokenizer') return null;
+export function templateWarning(template: ChatTemplate, tokenizer: Tokenizer): string | null {
+  const name = ownTemplateName(template);
+  if (name === null) return null;
   const missing = TURN_TOKENS[name].filter((token) => tokenizer.idOf(token) === null);
   if (missing.length === 0) return null;
   const fits = Object.entries(TURN_TOKENS).find(([, tokens]) =>

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { CHAT_TEMPLATES, type ChatTemplate } from '../data/chat-template.ts';
+import { type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import type { Mix } from '../formats/gguf/mixes.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
@@ -9,7 +9,7 @@ import { fillDirectory, makeDirectory, writeFileAtomic } from '../formats/write-
 import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
 import type { WeightRows } from '../models/weight-rows.ts';
-import type { Session } from './finetune.ts';
+import { endOfTurn, type Session } from './finetune.ts';
 
 /** Kinds of file that a model can be written as. */
 export interface ModelOutputs {
@@ -41,6 +41,8 @@ export interface FinishedModel {
   base: string;
   /** Null for the tokenizer's own, if it has one. */
   template: ChatTemplate | null;
+  /** Token that ends a turn in that template. */
+  endOfTurn?: number | null;
 }
 
 /**
@@ -53,7 +55,7 @@ export async function writeOutputs(
   dir: string,
   outputs: Outputs,
 ): Promise<string[]> {
-  const { model, adapter, trainables, template } = session;
+  const { model, adapter, trainables, template, tokenizer } = session;
   const written: string[] = [];
   if (outputs.adapter && adapter) {
     const to = path.join(dir, 'adapter');
@@ -62,19 +64,25 @@ export async function writeOutputs(
       to,
       async (staging) => {
         await writeAdapter(staging, adapter, tensors);
-        copyTokenizer(modelDir, staging);
+        copyTokenizer(modelDir, staging, template.source);
       },
       TOKENIZER_FILES,
     );
     written.push(to);
   }
-  const finished = { config: model.config, weights: mergedWeights(model), base: modelDir, template };
+  const finished = {
+    config: model.config,
+    weights: mergedWeights(model),
+    base: modelDir,
+    template,
+    endOfTurn: endOfTurn(template, tokenizer),
+  };
   return [...written, ...(await writeModel(finished, dir, outputs))];
 }
 
 /** Writes a model below `dir`; returns the paths. */
 export async function writeModel(
-  { config, weights, base, template }: FinishedModel,
+  { config, weights, base, template, endOfTurn = null }: FinishedModel,
   dir: string,
   { merged, gguf }: ModelOutputs,
   options: GgufOptions = {},
@@ -82,7 +90,9 @@ export async function writeModel(
   const written: string[] = [];
   if (merged) {
     const to = path.join(dir, 'merged');
-    const save = (staging: string) => saveWeights(config, weights, staging, { dtype: merged, tokenizerDir: base });
+    const chatTemplate = template?.source ?? null;
+    const options = { dtype: merged, tokenizerDir: base, chatTemplate, endOfTurn };
+    const save = (staging: string) => saveWeights(config, weights, staging, options);
     // Shards of an earlier model would be taken for parts of this one.
     await fillDirectory(to, save, [...TOKENIZER_FILES, 'model.safetensors.index.json']);
     written.push(to);
@@ -108,10 +118,4 @@ export async function writeModel(
     ggufFiles.push(to);
   }
   return [...written, ...ggufFiles];
-}
-
-/** Which of dawntune's templates this is. */
-function ownTemplateName(template: ChatTemplate | null): keyof typeof CHAT_TEMPLATES | null {
-  const names = Object.keys(CHAT_TEMPLATES) as (keyof typeof CHAT_TEMPLATES)[];
-  return names.find((name) => CHAT_TEMPLATES[name].source === template?.source) ?? null;
 }
