@@ -33,7 +33,7 @@ async function run(seed: number) {
     r: 8,
     seed,
   });
-  const data = openData(config);
+  const data = await openData(config);
   const session = await openSession(device, config, data);
   const losses: number[] = [];
   await finetune(session, data, config, ({ loss }) => losses.push(loss));
