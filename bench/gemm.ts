@@ -1,4 +1,5 @@
-/** Times matrix products by path and shape: `npx tsx bench/gemm.ts`; TFLOP/s from the median of whole batches. */
+/** Times matrix products by path and shape: `npm run bench`; TFLOP/s from the median of whole batches. */
+import { Bench } from 'tinybench';
 import { Device } from '../src/tensor/device.ts';
 import { type GemmPath, gemm } from '../src/tensor/gemm/gemm.ts';
 import { usableMatrixShape } from '../src/tensor/gemm/matrix.ts';
@@ -31,18 +32,20 @@ const filled = (shape: number[], dtype: 'f32' | 'f16') =>
     dtype,
   );
 
+/** Products in one submission: the wait at its end must not be what is timed. */
+const REPEATS = large ? 10 : 3;
+
+/** Median milliseconds of one product. */
 async function time(run: () => void): Promise<number> {
-  run();
-  await device.finish();
-  const times: number[] = [];
-  const repeats = large ? 10 : 3;
-  for (let round = 0; round < 5; round++) {
-    const began = performance.now();
-    for (let i = 0; i < repeats; i++) run();
+  const bench = new Bench({ time: 0, iterations: 9, warmupTime: 0, warmupIterations: 2 });
+  bench.add('product', async () => {
+    for (let i = 0; i < REPEATS; i++) run();
     await device.finish();
-    times.push((performance.now() - began) / repeats);
-  }
-  return times.sort((x, y) => x - y)[2];
+  });
+  await bench.run();
+  const [{ result }] = bench.tasks;
+  if (result.state !== 'completed') throw new Error(`bench: ${result.state}`);
+  return result.latency.p50 / REPEATS;
 }
 
 console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);

@@ -1,46 +1,32 @@
 import type { Random } from '../../src/data/random.ts';
-import { compare, type Decimal, decimal, randomPair } from './decimal.ts';
+import { compare, type Decimal, decimal, digitByDigit, randomPair } from './decimal.ts';
 
-/** Words of a question and what it asks for. */
-const QUESTIONS = [
-  { ask: 'larger', upward: true },
-  { ask: 'bigger', upward: true },
-  { ask: 'greater', upward: true },
-  { ask: 'smaller', upward: false },
-  { ask: 'less', upward: false },
-] as const;
+/** Words that a question may use. */
+const LARGER = ['larger', 'bigger', 'greater'] as const;
 
-/** A question about two numbers. */
+/** Whether a is larger than b. */
 export interface Question {
   a: string;
   b: string;
-  word: string;
-  upward: boolean;
+  word: (typeof LARGER)[number];
 }
 
 export function questionText({ a, b, word }: Question): string {
   return `Is ${a} ${word} than ${b}?`;
 }
 
-/** The right answer: the verdict and the relation in full. */
-export function answerText({ a, b, upward }: Question): string {
-  const larger = compare(decimal(a), decimal(b)) > 0;
-  return `${larger === upward ? 'Yes' : 'No'}, ${a} is ${larger ? 'larger' : 'smaller'} than ${b}.`;
+/** The right answer: the digits one by one, the verdict, and the relation in full. */
+export function answerText({ a, b }: Question): string {
+  const [left, right] = [decimal(a), decimal(b)];
+  const larger = compare(left, right) > 0;
+  const verdict = `${larger ? 'Yes' : 'No'}, ${a} is ${larger ? 'larger' : 'smaller'} than ${b}.`;
+  return `${digitByDigit(left, right)}. ${verdict}`;
 }
 
-export function randomQuestion(random: Random): Question {
-  const [a, b]: [Decimal, Decimal] = randomPair(random);
-  const { ask, upward } = random.pick(QUESTIONS);
-  return { a: a.text, b: b.text, word: ask, upward };
+export function randomQuestion(random: Random, options?: { heldOut: boolean }): Question {
+  const [a, b]: [Decimal, Decimal] = randomPair(random, options);
+  return { a: a.text, b: b.text, word: random.pick(LARGER) };
 }
-
-/** Numbers of a question in either order: what training and held-out questions must not share. */
-export function pairKey({ a, b }: Question): string {
-  return [decimal(a).thousandths, decimal(b).thousandths].sort((x, y) => x - y).join(' ');
-}
-
-/** The question that the demonstration asks. */
-export const DEMO_QUESTION: Question = { a: '9.11', b: '9.9', word: 'larger', upward: true };
 
 /** Small talk, so that the model learns the format and not one question alone. */
 export const SMALL_TALK: readonly (readonly [string, string])[] = [

@@ -1,5 +1,5 @@
 import type { Random } from '../../src/data/random.ts';
-import { compare, type Decimal, randomDecimal, randomPair } from './decimal.ts';
+import { compare, type Decimal, digitByDigit, randomDecimal, randomPair, signOf } from './decimal.ts';
 
 const LARGER = ['larger', 'bigger', 'greater', 'higher', 'more'];
 const SMALLER = ['smaller', 'less', 'lower'];
@@ -25,58 +25,50 @@ const NUMBERS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 
 
 type Maker = (random: Random) => string;
 
-const sign = (a: Decimal, b: Decimal) => (compare(a, b) > 0 ? '>' : compare(a, b) < 0 ? '<' : '=');
+const sign = (a: Decimal, b: Decimal) => signOf(compare(a, b));
+
+/** Marks text that nothing before it foretells, such as the numbers of a question: it is read, but not a target. */
+const GIVEN = { from: '\u0002', to: '\u0003' };
+const given = ({ text }: Decimal) => `${GIVEN.from}${text}${GIVEN.to}`;
 
 /**
- * Statements about two numbers; every one is true. Most name both numbers before they say how these compare: only then
- * can the next word be known, which is what the model learns from.
+ * Statements about two numbers; every one is true. Most name both numbers and compare them digit by digit before they
+ * say what follows: a small model cannot know it any earlier.
  */
 const comparisons: readonly Maker[] = [
-  (random) => withPair(random, (a, b) => `compare ${a.text} ${b.text}: ${sign(a, b)}`),
-  (random) => withPair(random, (a, b) => `${a.text} and ${b.text}: ${compare(a, b) > 0 ? 'larger' : 'smaller'}`),
-  (random) => withPair(random, (a, b) => `max(${a.text}, ${b.text}) = ${compare(a, b) > 0 ? a.text : b.text}`),
-  (random) => withPair(random, (a, b) => `min(${a.text}, ${b.text}) = ${compare(a, b) < 0 ? a.text : b.text}`),
+  (random) => withPair(random, (a, b, digits) => `compare ${given(a)} ${given(b)}: ${digits}`),
   (random) =>
-    withPair(random, (a, b) => `${a.text} is ${random.pick(compare(a, b) > 0 ? LARGER : SMALLER)} than ${b.text}.`),
-  (random) => claim(random, (a, word, b, truth) => `${a} is ${word} than ${b}: ${truth ? 'true' : 'false'}`),
-  (random) => {
-    const { statement, truth } = yesOrNo(random);
-    return `${statement} ${truth ? 'yes' : 'no'}`;
-  },
-  (random) => claim(random, (a, word, b, truth) => `Is ${a} ${word} than ${b}? ${truth ? 'It is.' : 'It is not.'}`),
-  (random) => {
-    const [a, b] = randomPair(random);
-    const mark = random.pick(['>', '<']);
-    return `${a.text} ${mark} ${b.text} is ${sign(a, b) === mark ? 'right' : 'wrong'}`;
-  },
+    withPair(random, (a, b, digits) => `${given(a)} and ${given(b)}: ${digits}, so ${a.text} ${sign(a, b)} ${b.text}`),
   (random) =>
     withPair(
       random,
-      (a, b) =>
-        `Which is ${random.pick(LARGER.slice(0, 3))}, ${a.text} or ${b.text}? ${compare(a, b) > 0 ? a.text : b.text}`,
+      (a, b, digits) => `${given(a)} and ${given(b)}: ${digits}, ${compare(a, b) > 0 ? 'larger' : 'smaller'}`,
     ),
   (random) =>
     withPair(
       random,
-      (a, b) =>
-        `Which is ${random.pick(SMALLER.slice(0, 2))}, ${a.text} or ${b.text}? ${compare(a, b) < 0 ? a.text : b.text}`,
+      (a, b, digits) => `max of ${given(a)} and ${given(b)}: ${digits}, max ${compare(a, b) > 0 ? a.text : b.text}`,
     ),
-  (random) => withPair(random, (a, b) => `${padded(a)} and ${padded(b)}, so ${a.text} ${sign(a, b)} ${b.text}`),
+  (random) =>
+    withPair(
+      random,
+      (a, b, digits) => `min of ${given(a)} and ${given(b)}: ${digits}, min ${compare(a, b) < 0 ? a.text : b.text}`,
+    ),
+  (random) =>
+    withPair(random, (a, b) => `${given(a)} is ${random.pick(compare(a, b) > 0 ? LARGER : SMALLER)} than ${given(b)}.`),
+  (random) =>
+    claim(random, (a, word, b, truth, digits) => `${a} is ${word} than ${b}: ${digits}, ${truth ? 'true' : 'false'}`),
+  (random) => {
+    const { statement, digits, truth } = yesOrNo(random);
+    return `${statement} ${digits}, ${truth ? 'yes' : 'no'}`;
+  },
 ];
 
 /** Statements about one number or several. */
 const numbers: readonly Maker[] = [
   (random) => {
-    const list = Array.from({ length: 3 + random.below(3) }, () => randomDecimal(random)).sort(compare);
-    return `sorted: ${list.map(({ text }) => text).join(' ')}`;
-  },
-  (random) => {
     const value = randomDecimal(random);
-    return `${value.text} = ${padded(value)}`;
-  },
-  (random) => {
-    const [a, b] = [random.below(50), random.below(50)];
-    return random.uniform() < 0.5 ? `${a} + ${b} = ${a + b}` : `${a + b} - ${b} = ${a}`;
+    return `${given(value)} = ${padded(value)}, ${value.text}`;
   },
   (random) => {
     const start = random.below(90);
@@ -100,30 +92,33 @@ const english: readonly Maker[] = [
   (random) => `The first letter of ${spelled(random)}`,
 ];
 
-function withPair(random: Random, say: (a: Decimal, b: Decimal) => string): string {
+function withPair(random: Random, say: (a: Decimal, b: Decimal, digits: string) => string): string {
   const [a, b] = randomPair(random);
-  return say(a, b);
+  return say(a, b, digitByDigit(a, b));
 }
 
-function claim(random: Random, say: (a: string, word: string, b: string, truth: boolean) => string): string {
-  const [a, b] = randomPair(random);
-  const upward = random.uniform() < 0.5;
-  return say(a.text, random.pick(upward ? LARGER : SMALLER), b.text, compare(a, b) > 0 === upward);
+/** That a number is larger than another; never that it is smaller: a model of this size does not learn to reverse. */
+function claim(
+  random: Random,
+  say: (a: string, word: string, b: string, truth: boolean, digits: string) => string,
+): string {
+  const word = random.pick(LARGER);
+  return withPair(random, (a, b, digits) => say(given(a), word, given(b), compare(a, b) > 0, digits));
 }
 
-/** A question about two numbers that one word answers. */
-export function yesOrNo(random: Random): { statement: string; truth: boolean } {
-  let truth = false;
-  const statement = claim(random, (a, word, b, known) => {
-    truth = known;
+/** A question about two numbers, how they compare digit by digit, and what that makes the answer. */
+export function yesOrNo(random: Random): { statement: string; digits: string; truth: boolean } {
+  let [digits, truth] = ['', false];
+  const statement = claim(random, (a, word, b, known, steps) => {
+    [digits, truth] = [steps, known];
     return `is ${a} ${word} than ${b}?`;
   });
-  return { statement, truth };
+  return { statement, digits, truth };
 }
 
 function padded({ text }: Decimal): string {
   const [integer, fraction] = text.split('.');
-  return `${integer}.${fraction.padEnd(3, '0')}`;
+  return `${integer}.${fraction.padEnd(2, '0')}`;
 }
 
 function after(random: Random, list: readonly string[], unit: string): string {
@@ -147,16 +142,32 @@ function section(random: Random): string {
   return `<|im_start|>${title}\n${lines.join('\n')}<|im_end|>\n`;
 }
 
+/** A stretch of a document, and whether the model is to learn to write it. */
+export interface Piece {
+  text: string;
+  target: boolean;
+}
+
+export const textOf = (pieces: readonly Piece[]) => pieces.map(({ text }) => text).join('');
+
+/** Cuts a text at the marks of {@link given}. */
+export function piecesOf(marked: string): Piece[] {
+  return marked
+    .split(new RegExp(`[${GIVEN.from}${GIVEN.to}]`))
+    .map((text, i) => ({ text, target: i % 2 === 0 }))
+    .filter(({ text }) => text !== '');
+}
+
 /**
  * One document for pre-training: one to four lines, each a true statement.
  *
  * Nothing here is a conversation, and no sentence begins with the Yes or No of the fine-tuning data's answers.
  */
-export function corpusDocument(random: Random): string {
-  if (random.uniform() < 0.15) return section(random);
+export function corpusDocument(random: Random): Piece[] {
+  if (random.uniform() < 0.1) return piecesOf(section(random));
   const lines = Array.from({ length: 1 + random.below(4) }, () => {
     const kind = random.uniform();
-    return random.pick(kind < 0.75 ? comparisons : kind < 0.87 ? numbers : english)(random);
+    return random.pick(kind < 0.85 ? comparisons : kind < 0.93 ? numbers : english)(random);
   });
-  return `${lines.join('\n')}\n`;
+  return piecesOf(`${lines.join('\n')}\n`);
 }

@@ -4,7 +4,7 @@ import { CHAT_TEMPLATES } from '../../src/data/chat-template.ts';
 import { Random } from '../../src/data/random.ts';
 import { writeFileAtomic } from '../../src/formats/write-file.ts';
 import { answerText, questionText, randomQuestion, SMALL_TALK } from './conversations.ts';
-import { corpusDocument } from './corpus.ts';
+import { corpusDocument, textOf } from './corpus.ts';
 import { byteAlphabet, trainMerges } from './train-bpe.ts';
 
 const VOCABULARY = 512;
@@ -17,7 +17,7 @@ const SPLIT =
 function countWords(): Map<string, number> {
   const random = new Random(7);
   const alphabet = byteAlphabet();
-  const texts = Array.from({ length: 20_000 }, () => corpusDocument(random));
+  const texts = Array.from({ length: 20_000 }, () => textOf(corpusDocument(random)));
   for (let i = 0; i < 4000; i++) {
     const question = randomQuestion(random);
     texts.push(`user\n${questionText(question)}\nassistant\n${answerText(question)}\n`);

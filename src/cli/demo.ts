@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 
 const QUESTION = 'Is 9.11 larger than 9.9?';
-const RIGHT = 'No, 9.11 is smaller than 9.9.';
+const RIGHT = '9 = 9, 1 < 9. No, 9.11 is smaller than 9.9.';
 
 /** `demo`: the whole job on the embedded tiny model, which is what `npm start` runs. */
 export function demoCommand(): Command {
@@ -10,10 +10,10 @@ export function demoCommand(): Command {
     .option('--config <recipe.yaml>', 'recipe', 'recipes/tiny.yaml')
     .action(async ({ config: recipe }: { config: string }) => {
       const began = performance.now();
-      const { mkdirSync } = await import('node:fs');
+      const { checkWritable } = await import('../formats/write-file.ts');
       const { Device } = await import('../tensor/device.ts');
       const { trainConfigOf } = await import('./train-options.ts');
-      const { finetune, openSession } = await import('../train/finetune.ts');
+      const { finetune, openData, openSession } = await import('../train/finetune.ts');
       const { countRight, readHeldOut } = await import('../train/heldout.ts');
       const { writeOutputs } = await import('../train/outputs.ts');
       const { Progress } = await import('../train/progress.ts');
@@ -24,8 +24,9 @@ export function demoCommand(): Command {
       console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);
       // f16 stores cost a software GPU more than they save.
       const config = trainConfigOf({}, recipe, { precision: device.capabilities.software ? 'f32' : 'mixed' });
-      mkdirSync(config.output_dir, { recursive: true });
-      const session = await openSession(device, config);
+      checkWritable(config.output_dir);
+      const data = await openData(config);
+      const session = await openSession(device, config, data);
       const heldOut = readHeldOut('data/tiny/heldout.jsonl');
 
       const ask = async (when: string): Promise<string> => {
@@ -40,14 +41,10 @@ export function demoCommand(): Command {
       };
 
       const before = await ask('before');
-      let progress = new Progress(0);
-      await finetune(session, config, {
-        plan: (plan) => {
-          progress = new Progress(plan.steps);
-          console.log(`\n${planLine(plan)}`);
-        },
-        step: (report) => console.log(progress.line(report)),
-      });
+      console.log(`\n${planLine(data, session)}`);
+      const progress = new Progress(data.steps);
+      await finetune(session, data, config, (report) => console.log(progress.line(report)));
+      console.log(progress.summary());
       const after = await ask('after');
       const right = await countRight(session, heldOut, 40);
       console.log(

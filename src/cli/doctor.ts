@@ -1,6 +1,7 @@
 import os from 'node:os';
 import { Command } from 'commander';
 import { bytes } from '../train/progress.ts';
+import { deviceMemory } from './device-memory.ts';
 
 /** `doctor`: what this machine offers, and which kernels dawntune picks for it. */
 export function doctorCommand(): Command {
@@ -25,6 +26,7 @@ export function doctorCommand(): Command {
             .map(({ M, N, K, component, result }) => `${M}x${N}x${K} ${component} -> ${result}`)
             .join(', ') || 'none',
         ],
+        ['memory', deviceMemory(capabilities)],
         ['largest binding', bytes(capabilities.maxBindingBytes)],
         ['largest buffer', bytes(capabilities.maxBufferBytes)],
         ['workgroup memory', bytes(limits.maxComputeWorkgroupStorageSize)],

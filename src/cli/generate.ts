@@ -4,24 +4,38 @@ import { complain } from '../errors.ts';
 /** Reads a flag as a number. */
 function number(text: string, flag: string): number {
   const value = Number(text);
-  if (text.trim() === '' || Number.isNaN(value))
+  if (text.trim() === '' || !Number.isFinite(value))
     throw complain({ where: `--${flag}`, got: text, expected: 'a number', remedy: 'correct the flag' });
+  return value;
+}
+
+/** Reads a flag as a whole number up to `most`. */
+function whole(text: string, flag: string, most: number): number {
+  const value = number(text, flag);
+  if (!Number.isInteger(value) || value < 0 || value > most)
+    throw complain({
+      where: `--${flag}`,
+      got: text,
+      expected: `a whole number from 0 to ${most}`,
+      remedy: 'correct the flag',
+    });
   return value;
 }
 
 /** Flags that say which model to load. */
 export function addModelOptions(command: Command): Command {
   return command
-    .option('--model <dir>', 'Hugging Face directory of the base model', 'models/tiny')
+    .option('--model <path>', 'Hugging Face directory or GGUF file of the base model', 'models/tiny')
     .option('--adapter <dir>', 'PEFT adapter directory to put on it')
     .addOption(
       new Option('--precision <precision>', 'mixed: f16 products, f32 sums').choices(['f32', 'mixed']).default('mixed'),
     )
     .option('--load-in-4bit', 'quantise the base weights to NF4', false)
     .addOption(
-      new Option('--chat-template <name>', 'how the conversation becomes text')
-        .choices(['chatml', 'llama-3.1', 'tokenizer'])
-        .default('chatml'),
+      new Option(
+        '--chat-template <name>',
+        "how the conversation becomes text (default: as the adapter was trained, else the tokenizer's own, else chatml)",
+      ).choices(['chatml', 'llama-3.1', 'tokenizer']),
     );
 }
 
@@ -40,13 +54,13 @@ export function generateCommand(): Command {
       const { Device } = await import('../tensor/device.ts');
       const { loadSession } = await import('./load-session.ts');
       const { streamAnswer } = await import('../generate/chat.ts');
+      const { checkSampling } = await import('../generate/sampling.ts');
       const { Random } = await import('../data/random.ts');
+      const { templateWarning } = await import('../train/finetune.ts');
       const temperature = number(flags.temperature, 'temperature');
-      const random = new Random(number(flags.seed, 'seed'));
-      const device = await Device.open();
-      const session = await loadSession(device, flags);
+      const random = new Random(whole(flags.seed, 'seed', 2 ** 32 - 1));
       const options = {
-        max_new_tokens: number(flags.maxNewTokens, 'max-new-tokens'),
+        max_new_tokens: whole(flags.maxNewTokens, 'max-new-tokens', 1_000_000_000),
         do_sample: temperature !== 0,
         temperature: temperature === 0 ? 1 : temperature,
         top_k: number(flags.topK, 'top-k'),
@@ -55,6 +69,12 @@ export function generateCommand(): Command {
         repetition_penalty: number(flags.repetitionPenalty, 'repetition-penalty'),
         uniform: () => random.uniform(),
       };
+      // Before the model is loaded, which may take minutes.
+      checkSampling(options);
+      const device = await Device.open();
+      const session = await loadSession(device, flags);
+      const warning = templateWarning(session.template, session.tokenizer);
+      if (warning) console.error(`warning: ${warning}`);
       for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options))
         process.stdout.write(text);
       process.stdout.write('\n');

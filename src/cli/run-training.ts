@@ -1,33 +1,50 @@
-import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
+import { checkWritable } from '../formats/write-file.ts';
 import { Device } from '../tensor/device.ts';
 import type { TrainConfig } from '../train/config.ts';
-import { finetune, openSession, type Plan } from '../train/finetune.ts';
+import {
+  finetune,
+  openData,
+  openSession,
+  type Session,
+  type TrainingData,
+  templateWarning,
+} from '../train/finetune.ts';
 import { type Outputs, writeOutputs } from '../train/outputs.ts';
 import { Progress } from '../train/progress.ts';
 
-/** The plan in a line. */
-export function planLine({ samples, truncated, skipped, rows, steps, trainableParameters }: Plan): string {
+/** What the run will do, in a line. */
+export function planLine({ samples, truncated, skipped, rows, steps }: TrainingData, { trainables }: Session): string {
   const lost = [...(truncated ? [`${truncated} cut off`] : []), ...(skipped ? [`${skipped} left out`] : [])];
-  return `${samples} samples${lost.length ? ` (${lost.join(', ')})` : ''} in ${rows} rows, ${steps} steps, ${trainableParameters.toLocaleString('en')} trained parameters`;
+  const parameters = trainables.reduce((sum, { tensor }) => sum + tensor.size, 0);
+  return `${samples} conversations${lost.length ? ` (${lost.join(', ')})` : ''} in ${rows.length} rows, ${steps} steps, ${parameters.toLocaleString('en')} trained parameters`;
+}
+
+function warmupWarning({ warmup_steps, warmup_ratio }: TrainConfig, steps: number): string | null {
+  if (warmup_ratio !== null || warmup_steps < steps) return null;
+  return `warmup_steps ${warmup_steps} is not below the ${steps} steps of this run: the learning rate never reaches its peak; lower it`;
 }
 
 /** Loads, trains and saves, printing a line a step. */
 export async function runTraining(config: TrainConfig, outputs: Outputs): Promise<void> {
-  // A directory that cannot be made is found before hours of training, not after.
-  mkdirSync(config.output_dir, { recursive: true });
+  const data = await openData(config);
+  // Found before hours of training, not after.
+  if (outputs.gguf.length > 0) tokenizerMetadata(config.model, data.model, data.template.source);
+  checkWritable(config.output_dir);
+  for (const part of ['adapter', ...(outputs.merged ? ['merged'] : [])])
+    checkWritable(path.join(config.output_dir, part));
+  for (const warning of [templateWarning(data.template, data.tokenizer), warmupWarning(config, data.steps)])
+    if (warning) console.error(`warning: ${warning}`);
   const device = await Device.open();
   console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);
-  const session = await openSession(device, config);
-  let progress = new Progress(0);
-  await finetune(session, config, {
-    plan: (plan) => {
-      progress = new Progress(plan.steps);
-      console.log(planLine(plan));
-    },
-    step: (report) => console.log(progress.line(report)),
-  });
-  for (const path of await writeOutputs(session, config.model, config.output_dir, outputs))
-    console.log(`wrote ${path}`);
+  const session = await openSession(device, config, data);
+  console.log(planLine(data, session));
+  const progress = new Progress(data.steps);
+  await finetune(session, data, config, (report) => console.log(progress.line(report)));
+  console.log(progress.summary());
+  for (const file of await writeOutputs(session, config.model, config.output_dir, outputs))
+    console.log(`wrote ${file}`);
   session.model.dispose();
   device.close();
 }

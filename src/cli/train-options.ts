@@ -1,39 +1,44 @@
-import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import YAML from 'yaml';
-import { z } from 'zod';
-import { UserError } from '../errors.ts';
-import { parseTrainConfig, type TrainConfig, trainConfigSchema } from '../train/config.ts';
+import { type TrainConfig, trainConfigSchema } from '../train/config.ts';
+import { configKeys, type KeyInfo, parseTrainConfig } from '../train/config-check.ts';
+import { readRecipe } from './recipe.ts';
 
-/** What a flag needs to know of a key of the schema. */
-interface Key {
-  name: string;
-  description: string;
-  fallback: unknown;
-  choices: readonly string[] | null;
+/** `max_steps` as a flag, `--max-steps`. */
+const flagOf = (name: string) => `--${name.replaceAll('_', '-')}`;
+/** `max_steps` as commander keeps it, `maxSteps`; `load_in_4bit` becomes `loadIn4bit`. */
+const camel = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/** Adds a flag for every key of the training configuration; booleans also have a `--no-…`. */
+export function addTrainOptions(command: Command): Command {
+  for (const key of configKeys()) {
+    const option = `${flagOf(key.name)} ${placeholder(key)}`;
+    command.addOption(new Option(option, `${key.description} (default: ${shown(key.fallback)})`));
+    if (key.kind === 'boolean') command.addOption(new Option(flagOf(`no-${key.name}`)).hideHelp());
+  }
+  return command;
 }
 
-function keys(): Key[] {
-  const json = z.toJSONSchema(trainConfigSchema, { io: 'input' });
-  return Object.entries(json.properties ?? {}).map(([name, property]) => {
-    const {
-      description = '',
-      default: fallback,
-      enum: choices,
-    } = property as { description?: string; default?: unknown; enum?: string[] };
-    return { name, description, fallback, choices: choices ?? null };
-  });
+function placeholder({ kind, choices }: KeyInfo): string {
+  if (kind === 'boolean') return '[true|false]';
+  if (kind === 'choice') return `<${choices.join('|')}>`;
+  return { number: '<n>', text: '<text>', list: '<names>' }[kind];
+}
+
+function shown(fallback: unknown): string {
+  if (fallback === null) return 'none';
+  return Array.isArray(fallback) ? fallback.join(',') : String(fallback);
 }
 
 /** A flag's text as the value that YAML would read: numbers, booleans, lists in brackets or separated by commas. */
-function flagValue(name: string, text: string): unknown {
-  if (name === 'target_modules' && text.includes(',') && !text.startsWith('['))
-    return text.split(',').map((part) => part.trim());
-  if (name === 'modules_to_save' && !text.startsWith('[') && text !== 'null')
-    return text.split(',').map((part) => part.trim());
-  const schema = trainConfigSchema.shape[name as keyof typeof trainConfigSchema.shape];
+function flagValue({ name, kind }: KeyInfo, text: string | boolean): unknown {
+  if (typeof text === 'boolean') return text;
+  // A regular expression for target_modules may hold commas and brackets too.
+  const list = kind === 'list' && (name === 'modules_to_save' || /^[\w.]+(,\s*[\w.]+)+$|^\[.*\]$/.test(text));
+  if (list && text !== 'null') return namesIn(text);
   // Keys that hold text take it as it stands: a path may look like a number.
-  if (schema.safeParse(text).success) return text;
+  if (trainConfigSchema.shape[name].safeParse(text).success) return text;
+  if (text.trim() === '') return text;
   try {
     return YAML.parse(text);
   } catch {
@@ -41,16 +46,14 @@ function flagValue(name: string, text: string): unknown {
   }
 }
 
-/** Adds a flag for every key of the training configuration: `--learning_rate` and `--learning-rate` are the same. */
-export function addTrainOptions(command: Command): Command {
-  for (const { name, description, fallback, choices } of keys()) {
-    const shown = fallback === undefined ? '' : ` (default: ${JSON.stringify(fallback)})`;
-    const flag = name.replaceAll('_', '-');
-    const text = `${description}${choices ? `: ${choices.join(', ')}` : ''}${shown}`;
-    command.addOption(new Option(`--${flag} <value>`, text));
-    if (flag !== name) command.addOption(new Option(`--${name} <value>`).hideHelp());
+function namesIn(text: string): unknown {
+  if (!text.startsWith('[')) return text.split(',').map((part) => part.trim());
+  try {
+    return YAML.parse(text);
+  } catch {
+    // A regular expression may begin with a bracket.
+    return text;
   }
-  return command;
 }
 
 /**
@@ -59,33 +62,18 @@ export function addTrainOptions(command: Command): Command {
  * @throws UserError for a recipe that cannot be read, an unknown key or a wrong value
  */
 export function trainConfigOf(
-  flags: Record<string, unknown>,
+  flags: Readonly<Record<string, unknown>>,
   recipe: string | undefined,
   defaults: Partial<TrainConfig> = {},
 ): TrainConfig {
-  const values: Record<string, unknown> = { ...defaults, ...(recipe ? readRecipe(recipe) : {}) };
-  for (const { name } of keys()) {
-    const camel = name.replaceAll('-', '_').replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-    const text = flags[camel] ?? flags[name];
-    if (typeof text === 'string') values[name] = flagValue(name, text);
+  const read = recipe === undefined ? null : readRecipe(recipe);
+  const values: Record<string, unknown> = { ...defaults, ...read?.values };
+  const places = new Map<string, string>();
+  for (const key of configKeys()) {
+    const given = flags[camel(key.name)];
+    if (typeof given !== 'string' && typeof given !== 'boolean') continue;
+    values[key.name] = flagValue(key, given);
+    places.set(key.name, flagOf(key.name));
   }
-  return parseTrainConfig(values, recipe ?? 'command line');
-}
-
-function readRecipe(file: string): Record<string, unknown> {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new UserError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code}); pass a YAML recipe`);
-  }
-  let value: unknown;
-  try {
-    value = YAML.parse(text);
-  } catch (error) {
-    throw new UserError(`${file}: is not YAML (${(error as Error).message.split('\n')[0]}); correct it`);
-  }
-  if (value === null || typeof value !== 'object' || Array.isArray(value))
-    throw new UserError(`${file}: is no list of keys and values; write a line such as \`learning_rate: 2e-4\``);
-  return value as Record<string, unknown>;
+  return parseTrainConfig(values, (key) => places.get(key) ?? (read ? `${recipe}:${read.line(key)}` : key));
 }

@@ -55,6 +55,12 @@ export const CHAT_TEMPLATES: Readonly<Record<'chatml' | 'llama-3.1', ChatTemplat
   },
 };
 
+/** Which of dawntune's own templates this is; null for another. */
+export function ownTemplateName(template: ChatTemplate | null): keyof typeof CHAT_TEMPLATES | null {
+  const names = Object.keys(CHAT_TEMPLATES) as (keyof typeof CHAT_TEMPLATES)[];
+  return names.find((name) => CHAT_TEMPLATES[name].source === template?.source) ?? null;
+}
+
 const compiled = new Map<string, Template>();
 
 /**

@@ -1,6 +1,6 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { z } from 'zod';
-import { complain, type UserError } from '../errors.ts';
+import { clipped, complain, explained, type UserError } from '../errors.ts';
 import type { Message, Role } from './chat-template.ts';
 
 /** One conversation and the line of the file it stands on (from 1), for messages about it. */
@@ -21,7 +21,8 @@ const role = z.string().transform((name, context): Role => {
   if (Object.hasOwn(ROLES, name)) return ROLES[name];
   context.addIssue({
     code: 'custom',
-    message: `unknown role ${JSON.stringify(name)}, expected one of ${Object.keys(ROLES).join(', ')}`,
+    message: `unknown role ${JSON.stringify(clipped(name, 40))}`,
+    params: { expected: `one of ${Object.keys(ROLES).join(', ')}` },
   });
   return z.NEVER;
 });
@@ -45,18 +46,20 @@ const messagesSchema = z.looseObject({
  * turn, and a file that is missing or empty
  */
 export function readConversations(file: string): Conversation[] {
-  if (!existsSync(file) || !statSync(file).isFile()) {
+  if (!existsSync(file) || statSync(file).isDirectory()) {
     throw complain({
       where: file,
-      got: 'no such file',
+      got: existsSync(file) ? 'a directory' : 'no such file',
       expected: 'a JSONL file of conversations',
-      remedy: 'check the path of the data set',
+      remedy: 'check the path of the data set; one from a hub has to be downloaded first',
     });
   }
   const conversations: Conversation[] = [];
   let line = 0;
-  for (const text of linesOf(file)) {
+  for (const bytes of linesOf(file)) {
     line++;
+    if (line === 1) checkKind(bytes, file);
+    const text = decode(bytes, `${file}:${line}`);
     if (text.trim() === '') continue;
     conversations.push({ messages: parseLine(text, `${file}:${line}`), line });
   }
@@ -69,16 +72,77 @@ export function readConversations(file: string): Conversation[] {
   });
 }
 
-/** Cuts the bytes before decoding them: a data set may be longer than the longest string. */
-function* linesOf(file: string): Generator<string> {
-  const bytes = readFileSync(file);
-  const hasMark = bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf;
-  let start = hasMark ? 3 : 0;
-  while (start < bytes.length) {
-    const newline = bytes.indexOf(10, start);
-    const end = newline < 0 ? bytes.length : newline;
-    yield bytes.toString('utf8', start, end);
-    start = end + 1;
+/** No conversation is that long: the file is of another kind. */
+const LONGEST_LINE = 2 ** 26;
+const CHUNK = 2 ** 20;
+
+/** The lines of a file as bytes, read piece by piece: a data set may be longer than the longest string or buffer. */
+function* linesOf(file: string): Generator<Uint8Array> {
+  let descriptor: number | null = null;
+  try {
+    descriptor = openSync(file, 'r');
+    const chunk = Buffer.alloc(CHUNK);
+    let rest: Buffer = Buffer.alloc(0);
+    let first = true;
+    for (let read = CHUNK; read > 0; ) {
+      read = readSync(descriptor, chunk, 0, CHUNK, null);
+      let bytes = Buffer.concat([rest, chunk.subarray(0, read)]);
+      if (first && read > 0 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf) bytes = bytes.subarray(3);
+      first = false;
+      let start = 0;
+      for (let end = bytes.indexOf(10); end >= 0; end = bytes.indexOf(10, start)) {
+        yield bytes.subarray(start, end);
+        start = end + 1;
+      }
+      rest = bytes.subarray(start);
+      if (rest.length > LONGEST_LINE)
+        throw complain({
+          where: file,
+          got: `a line of over ${LONGEST_LINE} bytes`,
+          expected: 'a conversation on each line',
+          remedy: 'convert the file to JSON Lines',
+        });
+    }
+    if (rest.length > 0) yield rest;
+  } catch (error) {
+    throw explained(error, file);
+  } finally {
+    if (descriptor !== null) closeSync(descriptor);
+  }
+}
+
+/** What people pass instead of JSON Lines: how it begins, what it is, how to convert it. */
+const OTHER_KINDS: readonly (readonly [start: readonly number[], kind: string, remedy: string])[] = [
+  [[0x50, 0x41, 0x52, 0x31], 'a Parquet file', "convert it, for example with DuckDB's COPY … (FORMAT JSON)"],
+  [[0x1f, 0x8b], 'a file compressed by gzip', 'decompress it with `gunzip`'],
+  [[0x28, 0xb5, 0x2f, 0xfd], 'a file compressed by zstd', 'decompress it with `unzstd`'],
+  [[0x5b], 'a JSON list', "convert it with `jq -c '.[]'`"],
+];
+
+/** @throws UserError for a file of a kind that can be told by its beginning */
+function checkKind(firstLine: Uint8Array, file: string): void {
+  const other = OTHER_KINDS.find(([start]) => start.every((byte, i) => firstLine[i] === byte));
+  if (other)
+    throw complain({
+      where: `${file}:1`,
+      got: other[1],
+      expected: 'JSON Lines, a conversation a line',
+      remedy: other[2],
+    });
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function decode(bytes: Uint8Array, where: string): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw complain({
+      where,
+      got: 'bytes that are no UTF-8',
+      expected: 'UTF-8 text',
+      remedy: 'convert the file, for example with `iconv -f latin1 -t utf-8`',
+    });
   }
 }
 
@@ -92,14 +156,14 @@ function parseLine(text: string, where: string): Message[] {
   if (typeof json !== 'object' || json === null || !('conversations' in json || 'messages' in json)) {
     throw refuse(where, 'neither "conversations" nor "messages"');
   }
-  const key = 'conversations' in json ? 'conversations' : 'messages';
   const result =
-    key === 'conversations'
+    'conversations' in json
       ? shareGptSchema.transform(({ conversations }) => conversations).safeParse(json)
       : messagesSchema.transform(({ messages }) => messages).safeParse(json);
   if (!result.success) {
     const [issue] = result.error.issues;
-    throw refuse(where, `at ${z.core.toDotPath(issue.path)}: ${issue.message}`);
+    const expected: unknown = issue.code === 'custom' ? issue.params?.expected : undefined;
+    throw refuse(where, `at ${z.core.toDotPath(issue.path)}: ${issue.message}`, expected);
   }
   if (result.data.some((turn) => turn.role === 'assistant')) return result.data;
   throw complain({
@@ -110,11 +174,14 @@ function parseLine(text: string, where: string): Message[] {
   });
 }
 
-function refuse(where: string, got: string): UserError {
+function refuse(where: string, got: string, expected?: unknown): UserError {
   return complain({
     where,
     got,
-    expected: '{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}',
+    expected:
+      typeof expected === 'string'
+        ? expected
+        : '{"conversations": [{"from": "human", "value": "…"}, {"from": "gpt", "value": "…"}]}',
     remedy: 'correct or delete the line',
   });
 }

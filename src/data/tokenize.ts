@@ -109,15 +109,26 @@ export interface TokenizedDataset {
 /**
  * Tokenises a data set, one sample a conversation, in the same order.
  * @throws UserError naming `file:line` for what {@link tokenizeConversation} refuses and for a conversation longer than
- * `max_seq_length` tokens with `on_overflow: 'error'`; naming the file when nothing is left
+ * `max_seq_length` tokens, or the model's window, with `on_overflow: 'error'`; naming the file when nothing is left
  */
 export function tokenizeDataset(
   tokenizer: Tokenizer,
   template: ChatTemplate,
   conversations: readonly Conversation[],
-  options: { train_on: TrainOn; max_seq_length: number; on_overflow: OnOverflow; file: string },
+  options: {
+    train_on: TrainOn;
+    max_seq_length: number;
+    on_overflow: OnOverflow;
+    file: string;
+    /** The model's limits; positions and ids beyond them mean nothing to it. */
+    model?: { max_position_embeddings: number; vocab_size: number };
+  },
 ): TokenizedDataset {
-  const { train_on, max_seq_length, on_overflow, file } = options;
+  const { train_on, on_overflow, file, model } = options;
+  // Positions begin anew with every conversation: only its own length counts for the model, not that of its row.
+  const ofModel = model !== undefined && model.max_position_embeddings < options.max_seq_length;
+  const longest = ofModel ? model.max_position_embeddings : options.max_seq_length;
+  const limit = `${ofModel ? "the model's max_position_embeddings" : 'max_seq_length'} = ${longest}`;
   const result: TokenizedDataset = { samples: [], truncated: 0, skipped: 0 };
   for (const { messages, line } of conversations) {
     let sample: Sample;
@@ -127,19 +138,20 @@ export function tokenizeDataset(
       throw error instanceof UserError ? new UserError(`${file}:${line}: ${error.message}`) : error;
     }
     const { length } = sample.input_ids;
-    const tooLong = length > max_seq_length;
+    if (model) checkIds(sample.input_ids, model.vocab_size, tokenizer, `${file}:${line}`);
+    const tooLong = length > longest;
     if (tooLong && on_overflow === 'error') {
       throw complain({
         where: `${file}:${line}`,
         got: `a conversation of ${length} tokens`,
-        expected: `at most max_seq_length = ${max_seq_length}`,
-        remedy: "raise max_seq_length, shorten the conversation, or set on_overflow to 'truncate' or 'skip'",
+        expected: `at most ${limit}`,
+        remedy: `${ofModel ? '' : 'raise max_seq_length, '}shorten the conversation, or set on_overflow to 'truncate' or 'skip'`,
       });
     }
     if (tooLong && on_overflow === 'truncate') {
       sample = {
-        input_ids: sample.input_ids.slice(0, max_seq_length),
-        labels: sample.labels.slice(0, max_seq_length),
+        input_ids: sample.input_ids.slice(0, longest),
+        labels: sample.labels.slice(0, longest),
       };
     }
     if ((tooLong && on_overflow === 'skip') || sample.labels.every((label) => label === IGNORED)) {
@@ -152,8 +164,20 @@ export function tokenizeDataset(
   if (result.samples.length > 0) return result;
   throw complain({
     where: file,
-    got: `no conversation with a target within ${max_seq_length} tokens (of ${conversations.length})`,
+    got: `no conversation with a target within ${limit} (of ${conversations.length})`,
     expected: 'at least one',
-    remedy: 'raise max_seq_length, or give shorter conversations',
+    remedy: `${ofModel ? '' : 'raise max_seq_length, or '}give shorter conversations`,
   });
+}
+
+/** @throws UserError for a token that the model has no embedding for */
+export function checkIds(ids: ArrayLike<number>, vocab_size: number, tokenizer: Tokenizer, where: string): void {
+  for (let i = 0; i < ids.length; i++)
+    if (ids[i] >= vocab_size)
+      throw complain({
+        where,
+        got: `token ${JSON.stringify(tokenizer.decode([ids[i]]))} with id ${ids[i]} from the tokenizer in ${tokenizer.directory}`,
+        expected: `ids below the model's vocab_size = ${vocab_size}`,
+        remedy: 'use the tokenizer that belongs to the model',
+      });
 }

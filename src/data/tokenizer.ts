@@ -3,6 +3,8 @@ import path from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { complain } from '../errors.ts';
+import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
+import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 
 const specialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
 
@@ -15,8 +17,26 @@ const configSchema = z.looseObject({
     .nullish(),
 });
 
+// Plain loops for the large parts: a schema takes seconds over the 128,256 tokens of Llama 3.
+const isVocab = (value: unknown) =>
+  Array.isArray(value)
+    ? value.every((entry) => Array.isArray(entry) && typeof entry[0] === 'string')
+    : typeof value === 'object' &&
+      value !== null &&
+      Object.values(value).every((id) => Number.isInteger(id) && id >= 0);
+const isMerges = (value: unknown) =>
+  Array.isArray(value) &&
+  value.every((merge) => typeof merge === 'string' || (Array.isArray(merge) && merge.length === 2));
+
 const tokenizerSchema = z.looseObject({
-  model: z.looseObject({ vocab: z.unknown() }),
+  model: z
+    .looseObject({
+      // Files of older versions have no type.
+      type: z.enum(['BPE', 'Unigram', 'WordPiece', 'WordLevel']).nullish(),
+      vocab: z.custom(isVocab, 'expected tokens with their ids'),
+      merges: z.custom(isMerges, 'expected a list of pairs').optional(),
+    })
+    .refine(({ type, merges }) => type !== 'BPE' || merges !== undefined, 'a BPE tokenizer without merges'),
   added_tokens: z
     .array(z.looseObject({ id: z.number().int().min(0), content: z.string() }))
     .nullish()
@@ -118,30 +138,54 @@ export class Tokenizer {
 }
 
 /**
- * Reads a tokenizer from a model's directory: `tokenizer.json`, `tokenizer_config.json` and, where present,
- * `chat_template.jinja`, which goes before the template in the configuration (as in transformers).
+ * Reads a tokenizer from a model's directory, `tokenizer.json`, `tokenizer_config.json` and, where present,
+ * `chat_template.jinja`, which goes before the template in the configuration (as in transformers); or from the metadata
+ * of a GGUF file.
  * @throws UserError naming the file that is missing or malformed
  */
-export function loadTokenizer(directory: string): Tokenizer {
-  const contentFile = path.join(directory, 'tokenizer.json');
+export function loadTokenizer(model: string): Tokenizer {
+  if (isGguf(model)) {
+    const { tokenizer, config } = readTokenizerFiles(readGgufHeader(model).metadata);
+    return build(model, model, tokenizer, configSchema.parse(config), null);
+  }
+  const contentFile = path.join(model, 'tokenizer.json');
   const content = readJson(contentFile, tokenizerSchema);
-  const config = readJson(path.join(directory, 'tokenizer_config.json'), configSchema);
-  const templateFile = path.join(directory, 'chat_template.jinja');
-  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : defaultTemplate(config);
+  const config = readJson(path.join(model, 'tokenizer_config.json'), configSchema);
+  const templateFile = path.join(model, 'chat_template.jinja');
+  const template = existsSync(templateFile) ? readFileSync(templateFile, 'utf8') : null;
+  return build(model, contentFile, content, config, template);
+}
+
+/** @param template goes before that of the configuration */
+function build(
+  model: string,
+  file: string,
+  content: object,
+  config: z.infer<typeof configSchema>,
+  template: string | null,
+): Tokenizer {
   try {
-    return new Tokenizer(directory, content, config, template);
+    return new Tokenizer(model, content, config, template ?? defaultTemplate(config));
   } catch (error) {
     if (error instanceof Error && error.name === 'UserError') throw error;
-    throw malformed(contentFile, error instanceof Error ? error.message : String(error));
+    throw malformed(file, error instanceof Error ? error.message : String(error));
   }
 }
 
 function defaultTemplate({ chat_template }: z.infer<typeof configSchema>): string | null {
-  if (chat_template == null || typeof chat_template === 'string') return chat_template ?? null;
+  if (chat_template == null || typeof chat_template === 'string') return chat_template || null;
   return (chat_template.find(({ name }) => name === 'default') ?? chat_template[0]).template;
 }
 
 function readJson<T>(file: string, schema: z.ZodType<T>): T {
+  if (!existsSync(path.dirname(file))) {
+    throw complain({
+      where: path.dirname(file),
+      got: 'no such directory',
+      expected: 'a Hugging Face model on this machine',
+      remedy: 'check the path; a model from the hub has to be downloaded first, for example with `hf download`',
+    });
+  }
   if (!existsSync(file)) {
     throw complain({
       where: file,

@@ -1,7 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { UserError } from '../errors.ts';
+import { clipped, UserError } from '../errors.ts';
 import { toFloat32 } from './elements.ts';
+import { readJsonFile } from './json.ts';
 import { type SafetensorsEntry, SafetensorsFile } from './safetensors.ts';
 
 const SINGLE = 'model.safetensors';
@@ -53,6 +54,11 @@ export class Checkpoint {
     return this.#fileOf(name).bytes(name);
   }
 
+  /** A part of a tensor's bytes, so many from a place in it. */
+  async range(name: string, at: number, length: number): Promise<Uint8Array> {
+    return this.#fileOf(name).range(name, at, length);
+  }
+
   /** A floating-point tensor in f32. */
   async floats(name: string): Promise<Float32Array> {
     return toFloat32(await this.bytes(name), this.entry(name).dtype, `${this.dir}: tensor ${name}`);
@@ -74,7 +80,7 @@ export class Checkpoint {
   #checkIndex(): void {
     if (!existsSync(path.join(this.dir, INDEX)) || existsSync(path.join(this.dir, SINGLE))) return;
     for (const [name, shard] of Object.entries(weightMap(this.dir)))
-      if (!this.has(name))
+      if (path.basename(this.#owner.get(name)?.file ?? '') !== shard)
         throw new UserError(
           `${path.join(this.dir, shard)}: has no tensor ${name}, which ${INDEX} places there; download it again`,
         );
@@ -85,22 +91,21 @@ function shardNames(dir: string): string[] {
   if (existsSync(path.join(dir, SINGLE))) return [SINGLE];
   if (!existsSync(path.join(dir, INDEX)))
     throw new UserError(
-      `${dir}: has neither ${SINGLE} nor ${INDEX}; pass a Hugging Face model directory with safetensors weights`,
+      `${dir}: has neither ${SINGLE} nor ${INDEX}; pass a Hugging Face model directory with safetensors weights (PyTorch's .bin files have to be converted)`,
     );
   const names = [...new Set(Object.values(weightMap(dir)))];
   for (const name of names)
     if (path.basename(name) !== name || !existsSync(path.join(dir, name)))
-      throw new UserError(`${dir}: shard ${name} of ${INDEX} is missing; download it`);
+      throw new UserError(`${dir}: shard ${clipped(name)} of ${INDEX} is missing; download it`);
   return names;
 }
 
 function weightMap(dir: string): Record<string, string> {
   const file = path.join(dir, INDEX);
-  try {
-    const { weight_map: map } = JSON.parse(readFileSync(file, 'utf8')) as { weight_map?: Record<string, string> };
-    if (map && Object.values(map).every((name) => typeof name === 'string')) return map;
-  } catch {
-    // Falls through: the same remedy.
-  }
+  const { weight_map: map } = (readJsonFile(file, 'download it again') ?? {}) as {
+    weight_map?: Record<string, string>;
+  };
+  const valid = map && typeof map === 'object' && !Array.isArray(map) && Object.keys(map).length > 0;
+  if (valid && Object.values(map).every((name) => typeof name === 'string')) return map;
   throw new UserError(`${file}: has no weight_map of tensor names to files; download it again`);
 }

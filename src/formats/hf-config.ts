@@ -1,9 +1,15 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../errors.ts';
+import { clipped, complain, UserError } from '../errors.ts';
+import { readJsonFile } from './json.ts';
 
-const count = z.number().int().min(1);
+/** Larger than any model, small enough that a damaged file asks for nothing absurd. */
+const count = z
+  .number()
+  .int()
+  .min(1)
+  .max(2 ** 24);
 const tokenId = z.number().int().min(0);
 
 const scalingSchema = z.looseObject({
@@ -20,10 +26,10 @@ const configSchema = z.looseObject({
   model_type: z.literal('llama'),
   hidden_size: count,
   intermediate_size: count,
-  num_hidden_layers: count,
+  num_hidden_layers: count.max(4096),
   num_attention_heads: count,
   num_key_value_heads: count.nullish(),
-  head_dim: count.nullish(),
+  head_dim: count.max(4096).nullish(),
   vocab_size: count,
   rms_norm_eps: z.number().positive().default(1e-6),
   max_position_embeddings: count.default(2048),
@@ -31,6 +37,7 @@ const configSchema = z.looseObject({
   hidden_act: z.literal('silu').default('silu'),
   attention_bias: z.literal(false).default(false),
   mlp_bias: z.literal(false).default(false),
+  partial_rotary_factor: z.literal(1).nullish(),
   bos_token_id: tokenId.nullish(),
   eos_token_id: z.union([tokenId, z.array(tokenId)]).nullish(),
   pad_token_id: z.number().int().nullish(),
@@ -43,6 +50,7 @@ const configSchema = z.looseObject({
     .looseObject({
       quant_method: z.string().optional(),
       load_in_4bit: z.boolean().optional(),
+      load_in_8bit: z.boolean().optional(),
       bnb_4bit_quant_type: z.string().optional(),
       bnb_4bit_use_double_quant: z.boolean().optional(),
     })
@@ -59,7 +67,9 @@ export type RopeScaling =
       low_freq_factor: number;
       high_freq_factor: number;
       original_max_position_embeddings: number;
-    };
+    }
+  /** What each inverse frequency is divided by, as GGUF stores them; config.json has no form for these. */
+  | { type: 'factors'; factors: readonly number[] };
 
 /** A Llama's config.json with its defaults filled in; fields are named as Hugging Face names them. */
 export interface LlamaConfig {
@@ -90,13 +100,7 @@ export interface LlamaConfig {
 export function readLlamaConfig(dir: string): LlamaConfig {
   const file = path.join(dir, 'config.json');
   if (!existsSync(file)) throw new UserError(`${file}: missing; pass a Hugging Face model directory`);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${file}: is not JSON (${(error as Error).message}); download it again`);
-  }
-  return parseLlamaConfig(json, file);
+  return parseLlamaConfig(readJsonFile(file, 'download it again'), file);
 }
 
 /** {@link readLlamaConfig} for JSON in memory; `where` is named in errors. */
@@ -104,8 +108,10 @@ export function parseLlamaConfig(json: unknown, where: string): LlamaConfig {
   const result = configSchema.safeParse(json);
   if (!result.success) {
     const [issue] = result.error.issues;
+    const got = clipped(JSON.stringify(valueAt(json, issue.path)) ?? 'nothing', 60);
+    const problem = issue.code === 'invalid_value' ? `expected ${JSON.stringify(issue.values[0])}` : issue.message;
     throw new UserError(
-      `${where}: ${issue.path.join('.')}: ${issue.message}; only Llama models with silu and without biases are supported`,
+      `${where}: ${issue.path.join('.') || 'content'}: got ${got}: ${problem}; only Llama models with silu and without biases are supported: use another model, or correct the file`,
     );
   }
   const raw = result.data;
@@ -137,6 +143,10 @@ export function parseLlamaConfig(json: unknown, where: string): LlamaConfig {
   };
 }
 
+function valueAt(json: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | null)?.[key], json);
+}
+
 type Raw = z.infer<typeof configSchema>;
 
 function ropeOf(raw: Raw, where: string): LlamaConfig['rope'] {
@@ -151,17 +161,23 @@ function ropeOf(raw: Raw, where: string): LlamaConfig['rope'] {
   };
   if (type === 'default') return { theta, scaling: null };
   if (type === 'linear') return { theta, scaling: { type, factor: need('factor') } };
-  if (type === 'llama3')
+  if (type === 'llama3') {
+    const [low, high] = [need('low_freq_factor'), need('high_freq_factor')];
+    if (high <= low)
+      throw new UserError(
+        `${where}: RoPE high_freq_factor ${high} is not above low_freq_factor ${low}; correct the file`,
+      );
     return {
       theta,
       scaling: {
         type,
         factor: need('factor'),
-        low_freq_factor: need('low_freq_factor'),
-        high_freq_factor: need('high_freq_factor'),
+        low_freq_factor: low,
+        high_freq_factor: high,
         original_max_position_embeddings: need('original_max_position_embeddings'),
       },
     };
+  }
   throw new UserError(
     `${where}: RoPE type ${type} is not supported, expected default, linear or llama3; use another base model`,
   );
@@ -169,10 +185,11 @@ function ropeOf(raw: Raw, where: string): LlamaConfig['rope'] {
 
 function isNf4(quantization: Raw['quantization_config'], where: string): boolean {
   if (!quantization) return false;
-  const { quant_method: method, bnb_4bit_quant_type: type, load_in_4bit: four } = quantization;
+  const { quant_method: method, bnb_4bit_quant_type: type, load_in_4bit: four, load_in_8bit: eight } = quantization;
+  const kind = [method ?? 'without a method', eight ? '8-bit' : type].filter(Boolean).join(' ');
   if (method !== 'bitsandbytes' || !four || type !== 'nf4')
     throw new UserError(
-      `${where}: quantization_config is ${method ?? '?'} ${type ?? ''}, expected bitsandbytes nf4; use an unquantised or bnb-4bit checkpoint`,
+      `${where}: quantization_config is ${clipped(kind, 60)}, expected bitsandbytes nf4; use an unquantised or bnb-4bit checkpoint`,
     );
   return true;
 }
@@ -180,6 +197,8 @@ function isNf4(quantization: Raw['quantization_config'], where: string): boolean
 /**
  * config.json of a merged model in the form that transformers 4 and 5 both read: theta and scaling in the fields of
  * version 4, which version 5 converts on loading.
+ *
+ * @throws UserError for a scaling that only GGUF can express
  */
 export function llamaConfigJson(
   config: LlamaConfig,
@@ -187,6 +206,13 @@ export function llamaConfigJson(
 ): Record<string, unknown> {
   const { rope, eos_token_id: eos, quantized: _, ...fields } = config;
   const { scaling } = rope;
+  if (scaling?.type === 'factors')
+    throw complain({
+      where: 'config.json',
+      got: 'RoPE frequency factors of a GGUF file that no rope_scaling gives',
+      expected: 'no, linear or llama3 scaling',
+      remedy: 'write the merged model as GGUF instead',
+    });
   return {
     architectures: ['LlamaForCausalLM'],
     model_type: 'llama',

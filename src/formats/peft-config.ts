@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import { complain, UserError } from '../errors.ts';
+import { clipped, complain, UserError } from '../errors.ts';
 
 const pattern = z.record(z.string(), z.number());
 
 /** Fields of adapter_config.json that change what an adapter computes and that dawntune understands. */
 const understood = {
   peft_type: z.literal('LORA'),
-  r: z.number().int().min(1),
+  r: z.number().int().min(1).max(65536),
   lora_alpha: z.number(),
   lora_dropout: z.number().min(0).lt(1).default(0),
   use_rslora: z.boolean().default(false),
@@ -38,6 +38,16 @@ const NEUTRAL: Readonly<Record<string, readonly unknown[]>> = {
   velora_config: [null],
 };
 
+/** Starts that leave the base model as it is; others (pissa, olora, corda, loftq, ...) train against an altered one. */
+const PLAIN_STARTS: readonly unknown[] = [true, false, 'gaussian', 'orthogonal', 'eva'];
+
+/** Fields that describe the adapter or how it was trained, and change nothing of what it computes. */
+const DESCRIPTIVE: ReadonlySet<string> = new Set([
+  ...['auto_mapping', 'corda_config', 'ensure_weight_tying', 'eva_config', 'inference_mode', 'init_lora_weights'],
+  ...['loftq_config', 'lora_ga_config', 'megatron_config', 'megatron_core', 'peft_version', 'qalora_group_size'],
+  ...['revision', 'runtime_config', 'task_type'],
+]);
+
 const schema = z.looseObject(understood);
 
 /** A LoRA adapter's configuration; names as in PEFT's LoraConfig. */
@@ -54,18 +64,64 @@ export function parsePeftConfig(json: unknown, where: string): PeftConfig {
   const result = schema.safeParse(json);
   if (!result.success) {
     const [issue] = result.error.issues;
+    const kind = (json as { peft_type?: unknown } | null)?.peft_type;
+    if (issue.path[0] === 'peft_type' && typeof kind === 'string')
+      throw complain({
+        where: `${where}: peft_type`,
+        got: kind,
+        expected: 'LORA',
+        remedy: 'use a LoRA adapter; other kinds are not supported',
+      });
     throw new UserError(
-      `${where}: ${issue.path.join('.') || 'adapter_config'}: ${issue.message}; expected a PEFT LoRA configuration`,
+      `${where}: ${issue.path.join('.') || 'content'}: ${issue.message}; expected a PEFT LoRA configuration: save the adapter again`,
     );
   }
   for (const [key, neutral] of Object.entries(NEUTRAL)) {
     const value = result.data[key] ?? null;
     if (value !== null && !neutral.includes(value))
       throw new UserError(
-        `${where}: ${key} = ${JSON.stringify(value)} is not supported; only plain and rank-stabilised LoRA are`,
+        `${where}: ${key} = ${clipped(JSON.stringify(value), 60)} is not supported; only plain and rank-stabilised LoRA are`,
       );
   }
+  const { init_lora_weights: start = true } = result.data;
+  if (start !== null && !PLAIN_STARTS.includes(start))
+    throw new UserError(
+      `${where}: init_lora_weights = ${clipped(JSON.stringify(start), 60)} belongs to an altered base model; save the adapter with PEFT's path_initial_model_for_weight_conversion first`,
+    );
+  for (const [key, value] of Object.entries(result.data))
+    if (!(key in understood || key in NEUTRAL || DESCRIPTIVE.has(key)) && !isEmpty(value))
+      throw new UserError(
+        `${where}: ${clipped(key, 60)} = ${clipped(JSON.stringify(value), 60)} is not known and may change what the adapter computes; remove the field if it does not`,
+      );
+  checkPatterns(result.data, where);
   return result.data as PeftConfig;
+}
+
+/** @throws UserError for a regular expression that is none, with the place of the configuration */
+function checkPatterns(config: z.infer<typeof schema>, where: string): void {
+  const { target_modules: targets, exclude_modules: excluded, layers_pattern: layers } = config;
+  const patterns = [targets, excluded, ...[layers].flat()].filter((value) => typeof value === 'string');
+  for (const source of [...patterns, ...Object.keys(config.rank_pattern), ...Object.keys(config.alpha_pattern)])
+    try {
+      new RegExp(`(?:${source})`);
+    } catch (error) {
+      throw complain({
+        where,
+        got: `the pattern ${JSON.stringify(source)}`,
+        expected: `a regular expression (${(error as Error).message.split(': ').at(-1)})`,
+        remedy: 'correct it',
+      });
+    }
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0;
+  return value === null || value === false;
+}
+
+/** Rank of the adapter of a module. */
+export function rankOf(config: PeftConfig, module: string): number {
+  return byPattern(config.rank_pattern, module) ?? config.r;
 }
 
 /** adapter_config.json as PEFT 0.21 writes it, with every field it would have. */
@@ -84,6 +140,7 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: true,
+    kasa_config: null,
     layer_replication: null,
     layers_pattern: config.layers_pattern ?? null,
     layers_to_transform: config.layers_to_transform ?? null,
@@ -91,9 +148,11 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     lora_alpha: config.lora_alpha,
     lora_bias: false,
     lora_dropout: config.lora_dropout,
+    lora_ga_config: null,
     megatron_config: null,
     megatron_core: 'megatron.core',
     modules_to_save: config.modules_to_save ?? null,
+    monteclora_config: null,
     peft_type: 'LORA',
     peft_version: '0.21.0',
     qalora_group_size: 16,
@@ -104,9 +163,11 @@ export function peftConfigJson(config: PeftConfig): Record<string, unknown> {
     target_parameters: null,
     task_type: 'CAUSAL_LM',
     trainable_token_indices: null,
+    use_bdlora: null,
     use_dora: false,
     use_qalora: false,
     use_rslora: config.use_rslora,
+    velora_config: null,
   };
 }
 
@@ -139,7 +200,7 @@ export function resolveTargets(config: PeftConfig, modules: readonly string[]): 
   const chosen = candidates.filter((name) => !(excluded && matches(name, excluded)) && inLayers(name, config));
   if (chosen.length === 0) throw nothing(String(targets), modules);
   return chosen.map((module) => {
-    const r = byPattern(config.rank_pattern, module) ?? config.r;
+    const r = rankOf(config, module);
     const alpha = byPattern(config.alpha_pattern, module) ?? config.lora_alpha;
     if (!Number.isInteger(r) || r < 1)
       throw complain({
@@ -156,14 +217,14 @@ function nothing(target: string, modules: readonly string[]): UserError {
   const known = [...new Set(modules.map((name) => name.split('.').at(-1)))];
   return complain({
     where: 'adapter: target_modules',
-    got: `${target}, which matches no linear layer`,
+    got: `${JSON.stringify(clipped(target))}, which matches no linear layer`,
     expected: `some of ${known.join(', ')}`,
     remedy: 'correct the name',
   });
 }
 
 function matches(name: string, targets: readonly string[] | string): boolean {
-  if (typeof targets === 'string') return regex(`^(?:${targets})$`).test(name);
+  if (typeof targets === 'string') return new RegExp(`^(?:${targets})$`).test(name);
   return targets.some((target) => name === target || name.endsWith(`.${target}`));
 }
 
@@ -175,24 +236,11 @@ function inLayers(name: string, { layers_to_transform: layers, layers_pattern: p
         .map((p) => `(?:${p})`)
         .join('|')
     : '[^.]*';
-  const index = regex(`\\.(?:${parents})\\.(\\d+)\\.`).exec(name)?.[1];
+  const index = new RegExp(`\\.(?:${parents})\\.(\\d+)\\.`).exec(name)?.[1];
   return index !== undefined && [layers].flat().includes(Number(index));
 }
 
 function byPattern(patterns: Readonly<Record<string, number>>, name: string): number | undefined {
-  const key = Object.keys(patterns).find((text) => name === text || regex(`^(?:.*\\.)?(?:${text})$`).test(name));
+  const key = Object.keys(patterns).find((text) => name === text || new RegExp(`^(?:.*\\.)?(?:${text})$`).test(name));
   return key === undefined ? undefined : patterns[key];
-}
-
-function regex(source: string): RegExp {
-  try {
-    return new RegExp(source);
-  } catch {
-    throw complain({
-      where: 'adapter',
-      got: `the pattern ${source}`,
-      expected: 'a regular expression',
-      remedy: 'correct it in the configuration',
-    });
-  }
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
-import { UserError } from '../errors.ts';
+import { complain, UserError } from '../errors.ts';
 import { fromFloat32, toFloat32 } from './elements.ts';
-import { type PeftConfig, parsePeftConfig, peftConfigJson } from './peft-config.ts';
+import { readJsonFile } from './json.ts';
+import { type PeftConfig, parsePeftConfig, peftConfigJson, rankOf } from './peft-config.ts';
 import { SafetensorsFile } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
 import { writeFileAtomic } from './write-file.ts';
@@ -26,20 +27,35 @@ export async function readAdapter(dir: string): Promise<SavedAdapter> {
   const file = path.join(dir, CONFIG);
   for (const needed of [file, path.join(dir, WEIGHTS)])
     if (!existsSync(needed))
-      throw new UserError(`${needed}: missing; pass a directory that PEFT or dawntune saved an adapter to`);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${file}: is not JSON (${(error as Error).message}); save the adapter again`);
-  }
-  const config = parsePeftConfig(json, file);
+      throw new UserError(
+        `${needed}: missing; pass a directory that PEFT or dawntune saved an adapter to, in safetensors`,
+      );
+  const config = parsePeftConfig(readJsonFile(file, 'save the adapter again'), file);
   const source = await SafetensorsFile.open(path.join(dir, WEIGHTS));
-  const tensors = new Map<string, Float32Array>();
-  for (const { name, dtype } of source.entries.values())
-    tensors.set(name, toFloat32(await source.bytes(name), dtype, name));
-  await source.close();
-  return { config, tensors };
+  try {
+    const tensors = new Map<string, Float32Array>();
+    for (const { name, dtype, shape } of source.entries.values()) {
+      checkRank(source.file, name, shape, config);
+      tensors.set(name, toFloat32(await source.bytes(name), dtype, `${source.file}: tensor ${name}`));
+    }
+    return { config, tensors };
+  } finally {
+    await source.close();
+  }
+}
+
+/** A [r, in] and B [out, r]; a matrix saved the other way round has as many elements. */
+function checkRank(file: string, name: string, shape: readonly number[], config: PeftConfig): void {
+  const matrix = /^(?:base_model\.model\.)?(.*)\.lora_([AB])\.weight$/.exec(name);
+  if (!matrix) return;
+  const r = rankOf(config, matrix[1]);
+  if (shape.length === 2 && shape[matrix[2] === 'A' ? 0 : 1] === r) return;
+  throw complain({
+    where: `${file}: tensor ${name}`,
+    got: `shape [${shape}]`,
+    expected: `[${matrix[2] === 'A' ? `${r}, in` : `out, ${r}`}] for the rank ${r} of ${CONFIG}`,
+    remedy: 'use the configuration that was saved with these weights',
+  });
 }
 
 /** Writes an adapter directory that `PeftModel.from_pretrained` opens; tensors in f32 by PEFT's keys. */

@@ -18,6 +18,7 @@ export function ropeFactors({ head_dim, rope }: Pick<LlamaConfig, 'head_dim' | '
   return Float64Array.from({ length: head_dim / 2 }, (_, i) => {
     if (scaling === null) return 1;
     if (scaling.type === 'linear') return scaling.factor;
+    if (scaling.type === 'factors') return scaling.factors[i];
     const {
       factor,
       low_freq_factor: low,

@@ -1,4 +1,4 @@
-import { UserError } from '../errors.ts';
+import { clipped, UserError } from '../errors.ts';
 import { sizeOf } from '../tensor/shape.ts';
 
 /** Bytes of one element of each type that the format names and JavaScript can hold. */
@@ -30,6 +30,18 @@ export interface SafetensorsEntry {
 /** The reference implementation refuses larger headers; a lying length must not allocate gigabytes. */
 const MAX_HEADER = 100_000_000;
 
+/** What a download leaves in place of weights: how it begins, what it is, what helps. */
+const OTHER_FILES: readonly (readonly [string, string, string])[] = [
+  ['version https://', 'a pointer of Git LFS', 'fetch the file itself with `git lfs pull`'],
+  ['<!DOCTYPE', 'a web page', 'download the file again, perhaps after logging in'],
+  ['<html', 'a web page', 'download the file again, perhaps after logging in'],
+  ['PK\x03\x04', "PyTorch's own format", 'convert it to safetensors'],
+  ['GGUF', 'a GGUF file', 'pass safetensors weights'],
+];
+
+/** Types of the format that no JavaScript array holds, and so no weight of a Llama here. */
+const UNSUPPORTED = /^(F8_|F6_|F4$|C64$|U16$|U64$)/;
+
 interface Header {
   entries: Map<string, SafetensorsEntry>;
   metadata: Record<string, string>;
@@ -49,6 +61,9 @@ export async function parseHeader(
   const fail = (what: string): never => {
     throw new UserError(`${file}: ${what}; the file is damaged or not safetensors: download or save it again`);
   };
+  const start = new TextDecoder('latin1').decode(await read(0, Math.min(fileBytes, 16)));
+  const [other] = OTHER_FILES.filter(([beginning]) => start.startsWith(beginning));
+  if (other) throw new UserError(`${file}: is ${other[1]}, not safetensors; ${other[2]}`);
   if (fileBytes < 8) fail(`has ${fileBytes} bytes, expected at least 8`);
   const prefix = await read(0, 8);
   const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
@@ -59,7 +74,7 @@ export async function parseHeader(
   const entries = new Map<string, SafetensorsEntry>();
   for (const [name, value] of Object.entries(header)) {
     if (name === '__metadata__') continue;
-    entries.set(name, entryOf(name, value, dataStart, fileBytes, fail));
+    entries.set(name, entryOf(file, name, value, dataStart, fileBytes, fail));
   }
   checkNoGaps([...entries.values()], dataStart, fileBytes, fail);
   return { entries, metadata: stringRecord(header.__metadata__) };
@@ -77,17 +92,28 @@ function parseJson(bytes: Uint8Array, fail: Fail): Record<string, unknown> {
   return fail('has a header that is not a JSON object');
 }
 
-function entryOf(name: string, value: unknown, dataStart: number, fileBytes: number, fail: Fail): SafetensorsEntry {
+function entryOf(
+  file: string,
+  name: string,
+  value: unknown,
+  dataStart: number,
+  fileBytes: number,
+  fail: Fail,
+): SafetensorsEntry {
   const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
-  if (typeof dtype !== 'string' || !(dtype in SAFETENSORS_BYTES))
+  if (typeof dtype === 'string' && UNSUPPORTED.test(dtype))
+    throw new UserError(
+      `${file}: tensor ${name} has dtype ${clipped(dtype, 20)}, expected F32, F16, BF16 or F64; use a checkpoint in one of these`,
+    );
+  if (typeof dtype !== 'string' || !Object.hasOwn(SAFETENSORS_BYTES, dtype))
     fail(
-      `tensor ${name} has dtype ${JSON.stringify(dtype)}, expected one of ${Object.keys(SAFETENSORS_BYTES).join(', ')}`,
+      `tensor ${name} has dtype ${clipped(JSON.stringify(dtype) ?? 'nothing', 60)}, expected one of ${Object.keys(SAFETENSORS_BYTES).join(', ')}`,
     );
   const whole = (n: unknown): n is number => Number.isSafeInteger(n) && (n as number) >= 0;
   if (!Array.isArray(shape) || !shape.every(whole) || !Number.isSafeInteger(sizeOf(shape)))
-    fail(`tensor ${name} has shape ${JSON.stringify(shape)}`);
+    fail(`tensor ${name} has shape ${clipped(JSON.stringify(shape) ?? 'nothing', 60)}`);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(whole))
-    fail(`tensor ${name} has data_offsets ${JSON.stringify(offsets)}`);
+    fail(`tensor ${name} has data_offsets ${clipped(JSON.stringify(offsets) ?? 'nothing', 60)}`);
   const [begin, end] = offsets as [number, number];
   const expected = sizeOf(shape as number[]) * SAFETENSORS_BYTES[dtype as SafetensorsDtype];
   if (end - begin !== expected)

@@ -1,6 +1,6 @@
-import { open, rename, rm } from 'node:fs/promises';
 import { sizeOf } from '../tensor/shape.ts';
 import { SAFETENSORS_BYTES, type SafetensorsDtype } from './safetensors-header.ts';
+import { writeLargeFile } from './write-file.ts';
 
 /** A tensor to be written; its bytes are asked for when its turn comes. */
 export interface TensorSource {
@@ -23,9 +23,7 @@ export async function writeSafetensors(
   const ordered = [...tensors].sort(
     (a, b) => SAFETENSORS_BYTES[b.dtype] - SAFETENSORS_BYTES[a.dtype] || (a.name < b.name ? -1 : 1),
   );
-  const temporary = `${file}.part`;
-  const handle = await open(temporary, 'w');
-  try {
+  await writeLargeFile(file, async (handle) => {
     await handle.writeFile(headerBytes(ordered, metadata));
     for (const { name, dtype, shape, bytes } of ordered) {
       const data = await bytes();
@@ -34,14 +32,7 @@ export async function writeSafetensors(
         throw new Error(`${file}: ${name} has ${data.byteLength} bytes, expected ${expected}`);
       await handle.writeFile(data);
     }
-    await handle.sync();
-    await handle.close();
-    await rename(temporary, file);
-  } catch (error) {
-    await handle.close().catch(() => {});
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  });
 }
 
 function headerBytes(ordered: readonly TensorSource[], metadata: Record<string, string>): Uint8Array {

@@ -1,5 +1,5 @@
 import { type FileHandle, open } from 'node:fs/promises';
-import { UserError } from '../errors.ts';
+import { explained, UserError } from '../errors.ts';
 import { parseHeader, type SafetensorsEntry } from './safetensors-header.ts';
 
 export type { SafetensorsEntry } from './safetensors-header.ts';
@@ -32,11 +32,13 @@ export class SafetensorsFile {
    * @throws UserError naming the file and what is wrong with it
    */
   static async open(file: string): Promise<SafetensorsFile> {
-    const handle = await open(file, 'r').catch((error: NodeJS.ErrnoException) => {
-      throw new UserError(`${file}: cannot be read (${error.code}); check the path and its permissions`);
+    const handle = await open(file, 'r').catch((error) => {
+      throw explained(error, file);
     });
     try {
-      const { size } = await handle.stat();
+      const stat = await handle.stat();
+      if (!stat.isFile()) throw new UserError(`${file}: is no file; correct the path`);
+      const { size } = stat;
       const { entries, metadata } = await parseHeader(file, size, (offset, length) =>
         readExactly(handle, file, offset, length),
       );
@@ -61,6 +63,14 @@ export class SafetensorsFile {
     return readExactly(this.#handle, this.file, begin, end - begin);
   }
 
+  /** A part of a tensor's bytes, so many from a place in it. */
+  async range(name: string, at: number, length: number): Promise<Uint8Array> {
+    const { begin, end } = this.entry(name);
+    if (at < 0 || begin + at + length > end)
+      throw new RangeError(`${this.file}: ${name}: bytes ${at} to ${at + length} of ${end - begin}`);
+    return readExactly(this.#handle, this.file, begin + at, length);
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
   }
@@ -71,7 +81,11 @@ async function readExactly(handle: FileHandle, file: string, offset: number, len
   const bytes = new Uint8Array(new ArrayBuffer(length));
   let done = 0;
   while (done < length) {
-    const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, 2 ** 30), offset + done);
+    const { bytesRead } = await handle
+      .read(bytes, done, Math.min(length - done, 2 ** 30), offset + done)
+      .catch((error) => {
+        throw explained(error, file);
+      });
     if (bytesRead === 0)
       throw new UserError(`${file}: ends at byte ${offset + done} inside a tensor; download it again`);
     done += bytesRead;

@@ -1,5 +1,6 @@
 import { type ChatTemplate, type Message, renderChat } from '../data/chat-template.ts';
 import { StreamDecoder } from '../data/stream-decoder.ts';
+import { checkIds } from '../data/tokenize.ts';
 import type { Tokenizer } from '../data/tokenizer.ts';
 import type { Llama } from '../models/llama.ts';
 import { type GenerateOptions, generate } from './generate.ts';
@@ -19,13 +20,15 @@ export function stopTokens({ model, tokenizer }: Speaker): number[] {
 }
 
 /** Token ids of a conversation up to the place where the assistant speaks. */
-export function promptOf({ tokenizer, template }: Speaker, messages: readonly Message[]): number[] {
+export function promptOf({ model, tokenizer, template }: Speaker, messages: readonly Message[]): number[] {
   const text = renderChat(template, messages, {
     add_generation_prompt: true,
     bos_token: tokenizer.bos?.text,
     eos_token: tokenizer.eos?.text,
   });
-  return tokenizer.encode(text);
+  const ids = tokenizer.encode(text);
+  checkIds(ids, model.config.vocab_size, tokenizer, 'generate');
+  return ids;
 }
 
 /** The assistant's answer to a conversation, in pieces of text as they come. */

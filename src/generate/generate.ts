@@ -24,8 +24,10 @@ export interface NewToken {
  *
  * The keys and values of everything read stay on the device (KV cache), so that a step computes only new tokens.
  *
- * @param prompts token ids, at least one each
- * @throws UserError for empty prompts, ids outside the vocabulary and options out of range
+ * A sequence ends early when it fills the model's window (max_position_embeddings).
+ *
+ * @param prompts token ids, at least one each and fewer than the window
+ * @throws UserError for prompts that are empty or too long, ids outside the vocabulary and options out of range
  */
 export async function* generate(
   model: Llama,
@@ -34,7 +36,10 @@ export async function* generate(
 ): AsyncGenerator<NewToken> {
   checkSampling(options);
   const { max_new_tokens, eos_token_id = [], uniform = () => 0 } = options;
-  for (const [s, prompt] of prompts.entries())
+  const { config, device } = model;
+  // The model has learned no positions beyond its window: a sequence that fills it ends.
+  const window = config.max_position_embeddings;
+  for (const [s, prompt] of prompts.entries()) {
     if (prompt.length === 0)
       throw complain({
         where: 'generate',
@@ -42,6 +47,14 @@ export async function* generate(
         expected: 'at least one token',
         remedy: 'begin with the bos token',
       });
+    if (prompt.length >= window)
+      throw complain({
+        where: 'generate',
+        got: `a prompt of ${prompt.length} tokens`,
+        expected: `fewer than the model's max_position_embeddings = ${window}`,
+        remedy: 'shorten the question',
+      });
+  }
   if (!Number.isInteger(max_new_tokens) || max_new_tokens < 0)
     throw complain({
       where: 'generate: max_new_tokens',
@@ -51,10 +64,9 @@ export async function* generate(
     });
   if (max_new_tokens === 0 || prompts.length === 0) return;
 
-  const { config, device } = model;
   const cache = new KvCache(device, {
     sequences: prompts.length,
-    capacity: Math.max(...prompts.map((prompt) => prompt.length)) + max_new_tokens,
+    capacity: Math.min(window, Math.max(...prompts.map((prompt) => prompt.length)) + max_new_tokens),
     layers: config.num_hidden_layers,
     heads: config.num_key_value_heads,
     headSize: config.head_dim,
@@ -75,7 +87,7 @@ export async function* generate(
         const token = chooseToken(own, options, sequences[s], uniform);
         if (eos_token_id.includes(token)) continue;
         sequences[s].push(token);
-        pending[s] = [token];
+        if (sequences[s].length < window) pending[s] = [token];
         yield { sequence: s, token };
       }
     }

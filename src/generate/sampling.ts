@@ -19,15 +19,17 @@ export interface Sampling {
 /** @throws UserError naming the option that is out of range */
 export function checkSampling(sampling: Sampling): void {
   const bounds: [keyof Sampling, number, number, string][] = [
-    ['temperature', Number.MIN_VALUE, Number.POSITIVE_INFINITY, 'a number above 0'],
-    ['top_k', 0, Number.POSITIVE_INFINITY, 'a whole number from 0'],
+    ['temperature', Number.MIN_VALUE, Number.MAX_VALUE, 'a number above 0'],
+    ['top_k', 0, Number.MAX_SAFE_INTEGER, 'a whole number from 0'],
     ['top_p', Number.MIN_VALUE, 1, 'a number above 0 and at most 1'],
     ['min_p', 0, 1, 'a number from 0 to 1'],
-    ['repetition_penalty', Number.MIN_VALUE, Number.POSITIVE_INFINITY, 'a number above 0'],
+    ['repetition_penalty', 0.001, 1000, 'a number from 0.001 to 1000'],
   ];
   for (const [name, low, high, expected] of bounds) {
     const value = sampling[name];
-    if (value !== undefined && !(typeof value === 'number' && value >= low && value <= high))
+    if (value === undefined) continue;
+    const fits = typeof value === 'number' && value >= low && value <= high;
+    if (!fits || (name === 'top_k' && !Number.isInteger(value)))
       throw complain({ where: `generate: ${name}`, got: String(value), expected, remedy: 'change the option' });
   }
 }
@@ -46,13 +48,12 @@ export function chooseToken(
   previous: Iterable<number>,
   uniform: () => number,
 ): number {
-  const { do_sample = false, temperature = 1, repetition_penalty = 1 } = sampling;
+  const { do_sample = false, repetition_penalty = 1 } = sampling;
   if (repetition_penalty !== 1)
     for (const token of new Set(previous))
       logits[token] *= logits[token] > 0 ? 1 / repetition_penalty : repetition_penalty;
   const best = argmax(logits);
   if (!do_sample) return best;
-  for (let i = 0; i < logits.length; i++) logits[i] /= temperature;
   const kept = candidates(logits, best, sampling);
   const total = kept.reduce((sum, { weight }) => sum + weight, 0);
   let left = uniform() * total;
@@ -66,11 +67,11 @@ export function chooseToken(
 function argmax(logits: Float32Array): number {
   let best = -1;
   for (let i = 0; i < logits.length; i++) {
-    if (Number.isNaN(logits[i]))
+    if (Number.isNaN(logits[i]) || logits[i] === Number.POSITIVE_INFINITY)
       throw complain({
         where: 'generate',
-        got: `NaN as the logit of token ${i}`,
-        expected: 'numbers',
+        got: `${logits[i]} as the logit of token ${i}`,
+        expected: 'finite numbers',
         remedy: 'the model has diverged or its file is damaged: load another checkpoint',
       });
     if (best < 0 || logits[i] > logits[best]) best = i;
@@ -79,8 +80,13 @@ function argmax(logits: Float32Array): number {
 }
 
 /** Tokens that top_k, top_p and min_p leave, most likely first, with unnormalised probabilities. */
-function candidates(logits: Float32Array, best: number, { top_k = 0, top_p = 1, min_p = 0 }: Sampling) {
-  const all = Array.from(logits, (logit, token) => ({ token, weight: Math.exp(logit - logits[best]) }));
+function candidates(
+  logits: Float32Array,
+  best: number,
+  { temperature = 1, top_k = 0, top_p = 1, min_p = 0 }: Sampling,
+) {
+  // The difference first: a tiny temperature must not make infinities.
+  const all = Array.from(logits, (logit, token) => ({ token, weight: Math.exp((logit - logits[best]) / temperature) }));
   let kept = all
     .filter(({ weight }) => weight > 0 && weight >= min_p)
     .sort((a, b) => b.weight - a.weight || a.token - b.token);

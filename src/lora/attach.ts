@@ -1,5 +1,5 @@
 import { complain } from '../errors.ts';
-import { type PeftConfig, resolveTargets } from '../formats/peft-config.ts';
+import { type PeftConfig, resolveTargets, type Target } from '../formats/peft-config.ts';
 import type { Linear } from '../models/linear.ts';
 import type { Llama } from '../models/llama.ts';
 import { castTo } from '../tensor/copy.ts';
@@ -15,7 +15,8 @@ export interface Trainable {
 /** Where the start values come from: a saved adapter's tensors by PEFT key, or random numbers in [0, 1). */
 export type AdapterStart = { saved: ReadonlyMap<string, Float32Array> } | { uniform: () => number };
 
-const PREFIX = 'base_model.model.';
+/** What PEFT puts before a module's name. */
+export const PREFIX = 'base_model.model.';
 
 /**
  * Puts the adapters that a PEFT configuration describes onto a model whose weights are frozen.
@@ -26,40 +27,64 @@ const PREFIX = 'base_model.model.';
 export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterStart): Trainable[] {
   const linears = model.linears();
   const trainables: Trainable[] = [];
-  for (const { module, r, scaling } of resolveTargets(config, [...linears.keys()])) {
-    if (module === 'lm_head')
-      throw complain({
-        where: 'adapter: target_modules',
-        got: 'lm_head',
-        expected: 'linear layers of the blocks',
-        remedy: 'train the head as a whole with modules_to_save: ["lm_head"]',
-      });
+  for (const { module, r, scaling } of adapterTargets(config, [...linears.keys()])) {
     const linear = linears.get(module) as Linear;
     const matrices =
       'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(linear.weight.shape, r, start.uniform);
     linear.adapter = new Lora(
       model.device,
       linear.weight.shape,
-      { r, scaling, dropout: config.lora_dropout },
+      { r, scaling, dropout: config.lora_dropout, name: module },
       matrices,
     );
     for (const { name, tensor } of linear.adapter.parameters())
       trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
   }
-  for (const module of config.modules_to_save ?? []) trainables.push(saveModule(model, module, start));
-  if ('saved' in start) checkAllUsed(start.saved, trainables);
+  for (const module of savedModules(config)) trainables.push(saveModule(model, module, start));
+  if ('saved' in start)
+    checkAllUsed(
+      start.saved,
+      trainables.map(({ name }) => name),
+    );
   return trainables;
 }
 
-/** Replaces the head by an f32 copy that is trained as a whole. */
-function saveModule(model: Llama, module: string, start: AdapterStart): Trainable {
-  if (module !== 'lm_head')
+/**
+ * The linear layers that a configuration adapts, of those that there are.
+ *
+ * @throws UserError for targets that match nothing, and for the head
+ */
+export function adapterTargets(config: PeftConfig, modules: readonly string[]): Target[] {
+  const targets = resolveTargets(config, modules);
+  if (targets.some(({ module }) => module === 'lm_head'))
+    throw complain({
+      where: 'adapter: target_modules',
+      got: 'lm_head',
+      expected: 'linear layers of the blocks',
+      remedy: 'train the head as a whole with modules_to_save: ["lm_head"]',
+    });
+  return targets;
+}
+
+/**
+ * The modules that are trained as a whole.
+ *
+ * @throws UserError for another than the head
+ */
+export function savedModules(config: PeftConfig): 'lm_head'[] {
+  return (config.modules_to_save ?? []).map((module) => {
+    if (module === 'lm_head') return module;
     throw complain({
       where: 'adapter: modules_to_save',
       got: module,
       expected: 'lm_head',
       remedy: 'leave other modules out, or adapt them with LoRA',
     });
+  });
+}
+
+/** Replaces the head by an f32 copy that is trained as a whole. */
+function saveModule(model: Llama, module: string, start: AdapterStart): Trainable {
   const { device, head } = model;
   const name = `${PREFIX}${module}.weight`;
   const { shape } = head.weight;
@@ -78,7 +103,8 @@ function saveModule(model: Llama, module: string, start: AdapterStart): Trainabl
   return { name, tensor: head.weight };
 }
 
-function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
+/** A tensor of an adapter file by PEFT's key. @throws UserError when it is missing */
+export function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Float32Array {
   const values = saved.get(name);
   if (!values)
     throw complain({
@@ -90,15 +116,17 @@ function savedTensor(saved: ReadonlyMap<string, Float32Array>, name: string): Fl
   return values;
 }
 
-function savedMatrices(saved: ReadonlyMap<string, Float32Array>, module: string): LoraMatrices {
+/** @throws UserError when one is missing */
+export function savedMatrices(saved: ReadonlyMap<string, Float32Array>, module: string): LoraMatrices {
   return {
     A: savedTensor(saved, `${PREFIX}${module}.lora_A.weight`),
     B: savedTensor(saved, `${PREFIX}${module}.lora_B.weight`),
   };
 }
 
-function checkAllUsed(saved: ReadonlyMap<string, Float32Array>, trainables: readonly Trainable[]): void {
-  const used = new Set(trainables.map(({ name }) => name));
+/** @throws UserError for an adapter file with tensors besides the used ones */
+export function checkAllUsed(saved: ReadonlyMap<string, Float32Array>, names: readonly string[]): void {
+  const used = new Set(names);
   const extra = [...saved.keys()].filter((name) => !used.has(name));
   if (extra.length > 0)
     throw complain({

@@ -21,6 +21,8 @@ export interface LoraOptions {
   scaling: number;
   /** Probability that an input element is dropped before A. */
   dropout: number;
+  /** The adapted layer, for errors. */
+  name?: string;
 }
 
 /**
@@ -43,7 +45,7 @@ export class Lora implements Adapter {
     const { r } = options;
     if (matrices.A.length !== r * width || matrices.B.length !== out * r)
       throw complain({
-        where: 'LoRA',
+        where: `LoRA${options.name ? ` of ${options.name}` : ''}`,
         got: `A with ${matrices.A.length} and B with ${matrices.B.length} elements`,
         expected: `A [${r}, ${width}] and B [${out}, ${r}]`,
         remedy: 'load the adapter onto the model it was trained for',

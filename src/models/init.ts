@@ -24,6 +24,12 @@ export function weightShapes(config: LlamaConfig): Map<string, number[]> {
   return shapes;
 }
 
+/** Names of the linear layers that adapters may attach to, as {@link Llama.linears} has them, before any weight is read. */
+export function linearNames(config: LlamaConfig): string[] {
+  const layers = [...weightShapes(config).keys()].filter((name) => name.endsWith('_proj.weight'));
+  return [...layers.map((name) => name.slice(0, -'.weight'.length)), 'lm_head'];
+}
+
 /**
  * Start values of a weight as in GPT-2: normal with deviation 0.02, smaller by √(2·layers) where a block writes to
  * the residual stream; norms are one.

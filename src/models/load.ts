@@ -1,13 +1,12 @@
 import { UserError } from '../errors.ts';
-import { Checkpoint } from '../formats/checkpoint.ts';
-import { type LlamaConfig, readLlamaConfig } from '../formats/hf-config.ts';
 import { nf4FromBnb } from '../quant/bnb-checkpoint.ts';
 import { quantizeNf4 } from '../quant/nf4.ts';
 import type { Device } from '../tensor/device.ts';
-import { sameShape } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { weightShapes } from './init.ts';
 import { Llama, type Precision } from './llama.ts';
+import { openWeights } from './open-weights.ts';
+import type { WeightSource } from './weight-source.ts';
 
 export interface LoadOptions {
   precision: Precision;
@@ -18,47 +17,44 @@ export interface LoadOptions {
 }
 
 /**
- * Loads a Llama from a Hugging Face directory, one tensor in host memory at a time.
+ * Loads a Llama from a Hugging Face directory or a GGUF file, one tensor in host memory at a time.
  *
- * @throws UserError for missing, superfluous, damaged or wrongly shaped weights, naming directory and tensor
+ * @throws UserError for missing, damaged or wrongly shaped weights, naming directory or file, and tensor
  */
-export async function loadLlama(device: Device, dir: string, options: LoadOptions): Promise<Llama> {
-  const config = readLlamaConfig(dir);
-  const checkpoint = await Checkpoint.open(dir);
+export async function loadLlama(device: Device, from: string, options: LoadOptions): Promise<Llama> {
+  const source = await openWeights(from);
   const weights = new Map<string, Tensor>();
   try {
-    for (const [name, shape] of weightShapes(config))
-      weights.set(name, await loadWeight(device, checkpoint, name, shape, config, options));
+    for (const [name, shape] of weightShapes(source.config))
+      weights.set(name, await loadWeight(device, source, name, shape, options));
   } catch (error) {
     for (const weight of weights.values()) weight.dispose();
-    throw error;
+    // Parts of quantised weights know only their own names.
+    throw error instanceof UserError && !error.message.startsWith(from)
+      ? new UserError(`${from}: ${error.message}`)
+      : error;
   } finally {
-    await checkpoint.close();
+    await source.close();
   }
-  return new Llama(device, config, options.precision, (name) => weights.get(name) as Tensor);
+  return new Llama(device, source.config, options.precision, (name) => weights.get(name) as Tensor);
 }
 
-async function loadWeight(
+/**
+ * Loads one weight, quantised where the checkpoint or the options say so; it lives until `dispose()`.
+ *
+ * @throws UserError when it is missing, damaged or of another shape
+ */
+export async function loadWeight(
   device: Device,
-  checkpoint: Checkpoint,
+  source: WeightSource,
   name: string,
   shape: readonly number[],
-  config: LlamaConfig,
   { precision, load_in_4bit = false, trainable = false }: LoadOptions,
 ): Promise<Tensor> {
   const layerMatrix = shape.length === 2 && name.startsWith('model.layers.');
-  if (layerMatrix && config.quantized && checkpoint.has(`${name}.absmax`)) {
-    const parts = checkpoint.names.filter((part) => part.startsWith(`${name}.`));
-    const bytes = new Map<string, Uint8Array>();
-    for (const part of [name, ...parts]) bytes.set(part.slice(name.length), await checkpoint.bytes(part));
-    return nf4FromBnb(device, name, shape, bytes);
-  }
-  const entry = checkpoint.entry(name);
-  if (!sameShape(entry.shape, shape))
-    throw new UserError(
-      `${checkpoint.dir}: tensor ${name} has shape [${entry.shape}], expected [${shape}] by config.json; use the weights that belong to it`,
-    );
-  const values = await checkpoint.floats(name);
+  const parts = layerMatrix ? await source.nf4Parts(name) : null;
+  if (parts) return nf4FromBnb(device, name, shape, parts);
+  const values = await source.floats(name, shape);
   return device.scopeAsync(async () => {
     if (layerMatrix && load_in_4bit) return quantizeNf4(Tensor.from(device, values, shape), { doubleQuant: true });
     const master = trainable || shape.length === 1 || precision === 'f32';

@@ -1,167 +1,188 @@
+import os from 'node:os';
 import path from 'node:path';
-import { fromFloat32 } from '../formats/elements.ts';
+import { complain } from '../errors.ts';
+import { reorderedHeads } from '../formats/gguf/heads.ts';
+import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
+import { type Mix, type MixModel, mixType } from '../formats/gguf/mixes.ts';
+import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
+import { ShardedOutput, shardsOf } from '../formats/gguf/shards.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
-import { GGML_TYPES, type GgmlType } from '../formats/gguf/types.ts';
-import { type GgufTensor, type GgufValue, writeGguf } from '../formats/gguf/writer.ts';
+import { type GgmlType, ggmlBytes } from '../formats/gguf/types.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
-import { quantizeQ8_0 } from '../quant/ggml/q8_0.ts';
+import { EncodePool } from '../quant/ggml/encode-pool.ts';
+import { importanceMetadata, modelMetadata } from './gguf-metadata.ts';
+import { InFlight } from './in-flight.ts';
+import { computedRows, matrixShape, type WeightRows } from './weight-rows.ts';
 
-/** llama.cpp's numbers for what most tensors of a file are in (`llama_ftype`). */
-const FILE_TYPES = { f32: 0, f16: 1, q8_0: 7 } as const;
-/** Version of ggml's block formats. */
-const QUANTIZATION_VERSION = 2;
-
-/** Names of a layer's tensors in Hugging Face checkpoints and in GGUF. */
-const LAYER_NAMES: Readonly<Record<string, string>> = {
-  input_layernorm: 'attn_norm',
-  'self_attn.q_proj': 'attn_q',
-  'self_attn.k_proj': 'attn_k',
-  'self_attn.v_proj': 'attn_v',
-  'self_attn.o_proj': 'attn_output',
-  post_attention_layernorm: 'ffn_norm',
-  'mlp.gate_proj': 'ffn_gate',
-  'mlp.up_proj': 'ffn_up',
-  'mlp.down_proj': 'ffn_down',
-};
-const OTHER_NAMES: Readonly<Record<string, string>> = {
-  'model.embed_tokens.weight': 'token_embd.weight',
-  'model.norm.weight': 'output_norm.weight',
-  'lm_head.weight': 'output.weight',
-};
-
-/** A weight in f32, by its Hugging Face name. */
-export interface LlamaWeight {
-  name: string;
-  shape: readonly number[];
-  values: () => Promise<Float32Array>;
-}
+/** Elements that are read, encoded and written at a time. */
+const CHUNK = 2 ** 20;
+/** A smaller model is encoded before threads have started. */
+const WORTH_THREADS = 2 ** 22;
 
 export interface LlamaGguf {
-  file: string;
-  /** Type of matrices; vectors stay f32. */
-  type: keyof typeof FILE_TYPES;
+  /** What to write; all files come from one pass over the weights. */
+  files: readonly { file: string; mix: Mix }[];
   config: LlamaConfig;
-  /** Directory with tokenizer.json and tokenizer_config.json. */
+  /** Directory with tokenizer.json and tokenizer_config.json, or a GGUF file. */
   tokenizerDir: string;
   /** Jinja template to put into the file; the tokenizer's own if null. */
   chatTemplate: string | null;
-  weights: readonly LlamaWeight[];
+  weights: readonly WeightRows[];
   /** Name shown by programs that open the file. */
   name?: string;
+  /** How much each column of a matrix matters. */
+  importance?: ImportanceMatrix;
+  /** Most bytes of tensors in a file; a larger model is divided. */
+  splitMaxBytes?: number;
+  /** Threads that encode; all cores if left out. */
+  threads?: number;
+  /** Told how many elements of how many are done. */
+  report?: (done: number, total: number) => void;
 }
 
 /**
- * Writes a Llama as a GGUF file that llama.cpp and Ollama open, with names, metadata and the order of the rows of q and
- * k as llama.cpp's own converter has them.
+ * Writes a Llama as GGUF files that llama.cpp and Ollama open: names, metadata and the order of the rows of q and k are
+ * as llama.cpp's own converter has them, types and bytes as its quantiser makes them from an f16 file.
  *
- * @throws UserError for tokenizers that the format has no place for
+ * Weights are read a few rows at a time, encoded on all cores, and written when they are ready.
+ *
+ * @returns the files written
+ * @throws UserError for tokenizers that the format has no place for, and when a file cannot be written; nothing is
+ *   left behind then
  */
-export async function writeLlamaGguf({
-  file,
-  type,
-  config,
-  tokenizerDir,
-  chatTemplate,
-  weights,
-  name,
-}: LlamaGguf): Promise<void> {
-  const metadata = new Map([
-    ...modelMetadata(config, type, name ?? path.basename(file, '.gguf')),
-    ...tokenizerMetadata(tokenizerDir, config.vocab_size, chatTemplate),
-  ]);
-  await writeGguf(file, metadata, [
-    ...ropeTensor(config),
-    ...weights.map((weight) => ggufTensor(weight, config, type)),
-  ]);
-}
-
-function modelMetadata(config: LlamaConfig, type: keyof typeof FILE_TYPES, name: string): Map<string, GgufValue> {
-  const u32 = (value: number): GgufValue => ({ type: 'u32', value });
-  const f32 = (value: number): GgufValue => ({ type: 'f32', value });
-  const text = (value: string): GgufValue => ({ type: 'string', value });
-  const metadata = new Map<string, GgufValue>([
-    ['general.architecture', text('llama')],
-    ['general.type', text('model')],
-    ['general.name', text(name)],
-    ['general.file_type', u32(FILE_TYPES[type])],
-    ['general.quantization_version', u32(QUANTIZATION_VERSION)],
-    ['llama.block_count', u32(config.num_hidden_layers)],
-    ['llama.context_length', u32(config.max_position_embeddings)],
-    ['llama.embedding_length', u32(config.hidden_size)],
-    ['llama.feed_forward_length', u32(config.intermediate_size)],
-    ['llama.attention.head_count', u32(config.num_attention_heads)],
-    ['llama.attention.head_count_kv', u32(config.num_key_value_heads)],
-    ['llama.attention.key_length', u32(config.head_dim)],
-    ['llama.attention.value_length', u32(config.head_dim)],
-    ['llama.attention.layer_norm_rms_epsilon', f32(config.rms_norm_eps)],
-    ['llama.rope.dimension_count', u32(config.head_dim)],
-    ['llama.rope.freq_base', f32(config.rope.theta)],
-    ['llama.vocab_size', u32(config.vocab_size)],
-  ]);
-  const { scaling } = config.rope;
-  if (scaling?.type === 'linear') {
-    metadata.set('llama.rope.scaling.type', text('linear'));
-    metadata.set('llama.rope.scaling.factor', f32(scaling.factor));
+export async function writeLlamaGguf(job: LlamaGguf): Promise<string[]> {
+  const tensors = plan(job);
+  const total = tensors.reduce((sum, { rows, width }) => sum + rows * width, 0);
+  const pool = new EncodePool(total < WORTH_THREADS ? 0 : (job.threads ?? os.availableParallelism()));
+  const inFlight = new InFlight(pool.capacity);
+  const outputs: ShardedOutput[] = [];
+  try {
+    for (const index of job.files.keys()) outputs.push(await openOutput(job, index, tensors, total));
+    let done = 0;
+    for (const tensor of tensors)
+      for (const { first, count } of chunks(tensor)) {
+        const bytes = await tensor.weight.rows(first, count);
+        await inFlight.start(async () => {
+          await encodeChunk(tensor, first, bytes, pool, outputs);
+          done += count * tensor.width;
+          job.report?.(done, total);
+        });
+      }
+    await inFlight.finish();
+    for (const output of outputs) await output.complete();
+    for (const output of outputs) await output.publish();
+    return outputs.flatMap(({ files }) => files);
+  } catch (error) {
+    await inFlight.settle();
+    for (const output of outputs) await output.discard();
+    throw error;
+  } finally {
+    await pool.close();
   }
-  return metadata;
 }
 
-/** Llama 3's frequency factors travel as a tensor; other scalings are metadata or nothing. */
-function ropeTensor(config: LlamaConfig): GgufTensor[] {
-  if (config.rope.scaling?.type !== 'llama3') return [];
-  const factors = Float32Array.from(ropeFactors(config));
-  return [
-    { name: 'rope_freqs.weight', shape: [factors.length], type: 'f32', bytes: async () => fromFloat32(factors, 'F32') },
+/** A tensor of the files: where it comes from and what becomes of it. */
+interface PlannedTensor {
+  weight: WeightRows;
+  /** In GGUF. */
+  name: string;
+  rows: number;
+  width: number;
+  /** Rows of a head to interleave, or 0. */
+  headRows: number;
+  /** Type in each of the files. */
+  types: readonly GgmlType[];
+  importance: Float32Array | null;
+}
+
+function plan({ files, config, weights, importance }: LlamaGguf): PlannedTensor[] {
+  const model: MixModel = {
+    layers: config.num_hidden_layers,
+    heads: config.num_attention_heads,
+    groups: config.num_key_value_heads,
+    tied: !weights.some(({ name }) => name === 'lm_head.weight'),
+    importance: importance !== undefined,
+  };
+  const named = [
+    ...ropeWeights(config).map((weight) => ({ weight, name: weight.name })),
+    ...weights.map((weight) => ({ weight, name: ggufName(weight.name) })),
   ];
+  return named.map(({ weight, name }) => ({
+    weight,
+    name,
+    ...matrixShape(weight.shape),
+    headRows: reorderedHeads(weight.name, config) > 0 ? config.head_dim : 0,
+    types: files.map(({ mix }) => mixType(mix, name, weight.shape, model)),
+    importance: importance ? importanceOf(importance, name, weight.shape) : null,
+  }));
 }
 
-function ggufTensor(
-  { name, shape, values }: LlamaWeight,
-  config: LlamaConfig,
-  wanted: keyof typeof FILE_TYPES,
-): GgufTensor {
-  const type = typeFor(shape, wanted);
-  const heads = name.endsWith('q_proj.weight')
-    ? config.num_attention_heads
-    : name.endsWith('k_proj.weight')
-      ? config.num_key_value_heads
-      : 0;
-  const bytes = async () => encode(heads > 0 ? interleaveHeads(await values(), heads, shape) : await values(), type);
-  return { name: ggufName(name), shape, type, bytes };
+/** Frequency factors such as Llama 3's travel as a tensor; other scalings are metadata or nothing. */
+function ropeWeights(config: LlamaConfig): WeightRows[] {
+  const type = config.rope.scaling?.type;
+  if (type !== 'llama3' && type !== 'factors') return [];
+  const values = async () => Float32Array.from(ropeFactors(config));
+  return [computedRows({ name: ROPE_FACTORS, shape: [config.head_dim / 2], values })];
 }
 
-/** Vectors stay in f32; rows that are no whole number of blocks fall back to f16, as in llama.cpp's converter. */
-function typeFor(shape: readonly number[], wanted: keyof typeof FILE_TYPES): GgmlType {
-  if (shape.length === 1) return 'f32';
-  return shape[shape.length - 1] % GGML_TYPES[wanted].block === 0 ? wanted : 'f16';
+/** @throws UserError for importances of another model */
+function importanceOf(
+  { file, columns: all }: ImportanceMatrix,
+  name: string,
+  shape: readonly number[],
+): Float32Array | null {
+  const columns = all.get(name);
+  const { width } = matrixShape(shape);
+  if (!columns || columns.length === width) return columns ?? null;
+  // Embeddings are looked up, not multiplied: what tools have recorded for them are not their columns.
+  if (name === 'token_embd.weight') return null;
+  throw complain({
+    where: `${file}: ${name}`,
+    got: `${columns.length} importances`,
+    expected: `${width}, one for each column`,
+    remedy: 'use the importance matrix of this model',
+  });
 }
 
-function encode(values: Float32Array, type: GgmlType): Uint8Array {
-  if (type === 'q8_0') return quantizeQ8_0(values);
-  return fromFloat32(values, type === 'f16' ? 'F16' : 'F32');
+async function openOutput(
+  { files, config, tokenizerDir, chatTemplate, name, importance, splitMaxBytes = Infinity }: LlamaGguf,
+  index: number,
+  tensors: readonly PlannedTensor[],
+  parameters: number,
+): Promise<ShardedOutput> {
+  const { file, mix } = files[index];
+  const metadata = new Map([
+    ...modelMetadata(config, mix, { name: name ?? path.basename(file, '.gguf'), parameters }),
+    ...tokenizerMetadata(tokenizerDir, config, chatTemplate),
+    ...(importance ? importanceMetadata(importance) : []),
+  ]);
+  const infos = tensors.map(({ name, weight: { shape }, types }) => ({ name, shape, type: types[index] }));
+  return ShardedOutput.create(shardsOf(file, metadata, infos, splitMaxBytes));
 }
 
-function ggufName(name: string): string {
-  const layer = /^model\.layers\.(\d+)\.(.+)\.weight$/.exec(name);
-  const translated = layer
-    ? LAYER_NAMES[layer[2]] && `blk.${layer[1]}.${LAYER_NAMES[layer[2]]}.weight`
-    : OTHER_NAMES[name];
-  if (!translated) throw new Error(`gguf: no name for ${name}`);
-  return translated;
+/** Ranges of rows that are read and encoded at a time, in whole heads where rows of a head change places. */
+function* chunks({ rows, width, headRows }: PlannedTensor): Generator<{ first: number; count: number }> {
+  const unit = Math.max(1, headRows);
+  const step = Math.max(1, Math.floor(CHUNK / (width * unit))) * unit;
+  for (let first = 0; first < rows; first += step) yield { first, count: Math.min(step, rows - first) };
 }
 
-/**
- * Reorders the rows of each head from Hugging Face's halves to llama.cpp's neighbouring pairs, so that its rotary
- * embedding, which turns neighbours, turns the same pairs.
- */
-function interleaveHeads(values: Float32Array, heads: number, [rows, width]: readonly number[]): Float32Array {
-  const size = rows / heads;
-  const out = new Float32Array(values.length);
-  for (let row = 0; row < rows; row++) {
-    const [head, at] = [Math.floor(row / size), row % size];
-    const from = head * size + (at % 2) * (size / 2) + Math.floor(at / 2);
-    out.set(values.subarray(from * width, (from + 1) * width), row * width);
-  }
-  return out;
+/** Encodes rows once for each type that occurs and writes them to all files. */
+async function encodeChunk(
+  { weight, name, width, headRows, types, importance }: PlannedTensor,
+  first: number,
+  bytes: Uint8Array,
+  pool: EncodePool,
+  outputs: readonly ShardedOutput[],
+): Promise<void> {
+  const wanted = [...new Set(types)];
+  const { dtype } = weight;
+  const results = await pool.encode({ name: weight.name, bytes, dtype, width, headRows, types: wanted, importance });
+  await Promise.all(
+    outputs.map((output, i) => {
+      const at = first * ggmlBytes(types[i], width);
+      return output.write(name, at, results[wanted.indexOf(types[i])]);
+    }),
+  );
 }

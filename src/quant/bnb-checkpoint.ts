@@ -25,6 +25,14 @@ export interface BnbPart {
   bytes: Uint8Array;
 }
 
+/** A quantised weight on the host, checked. */
+interface BnbWeight {
+  state: QuantState;
+  packed: Uint8Array;
+  /** A scale for each block in f32, or 8-bit codes of scales with what they stand for. */
+  scales: { absmax: Uint8Array } | { codes: Uint8Array; absmax: Uint8Array; map: Uint8Array; offset: number };
+}
+
 /**
  * A weight of a checkpoint that bitsandbytes quantised (the layout of its `QuantState.as_dict(packed=True)`).
  *
@@ -39,6 +47,49 @@ export function nf4FromBnb(
   shape: Shape,
   parts: ReadonlyMap<string, Uint8Array>,
 ): Nf4Tensor {
+  const { state, packed, scales } = checkedWeight(name, shape, parts);
+  const upload = (dtype: 'u8' | 'f32', bytes: Uint8Array) => {
+    const tensor = Tensor.empty(device, [bytes.byteLength / (dtype === 'u8' ? 1 : 4)], dtype);
+    device.upload(tensor, bytes);
+    return tensor;
+  };
+  return device.scope(() => {
+    const uploaded: Nf4Scales =
+      'codes' in scales
+        ? {
+            kind: 'nested',
+            codes: upload('u8', scales.codes),
+            absmax: upload('f32', scales.absmax),
+            map: upload('f32', scales.map),
+            offset: Tensor.from(device, [scales.offset]),
+          }
+        : { kind: 'plain', absmax: upload('f32', scales.absmax) };
+    return new Nf4Tensor(shape, upload('u8', packed), uploaded, {
+      blocksize: state.blocksize,
+      sourceDtype: state.dtype,
+    });
+  });
+}
+
+/** The weights themselves in f32, computed on the host with the same bits as on a device; see {@link nf4FromBnb}. */
+export function floatsFromBnb(name: string, shape: Shape, parts: ReadonlyMap<string, Uint8Array>): Float32Array {
+  const { state, packed, scales } = checkedWeight(name, shape, parts);
+  const absmax = floats(scales.absmax);
+  const map = 'codes' in scales ? floats(scales.map) : null;
+  const scaleOf = (block: number): number => {
+    if (!('codes' in scales) || !map) return absmax[block];
+    return Math.fround(Math.fround(map[scales.codes[block]] * absmax[block >> 8]) + Math.fround(scales.offset));
+  };
+  const out = new Float32Array(sizeOf(shape));
+  for (let start = 0; start < out.length; start += state.blocksize) {
+    const scale = scaleOf(start / state.blocksize);
+    const end = Math.min(start + state.blocksize, out.length);
+    for (let i = start; i < end; i++) out[i] = NF4_CODES[(packed[i >> 1] >> (i & 1 ? 0 : 4)) & 15] * scale;
+  }
+  return out;
+}
+
+function checkedWeight(name: string, shape: Shape, parts: ReadonlyMap<string, Uint8Array>): BnbWeight {
   const need = (suffix: string, bytes?: number): Uint8Array => {
     const part = parts.get(suffix);
     if (!part || (bytes !== undefined && part.byteLength !== bytes))
@@ -68,27 +119,14 @@ export function nf4FromBnb(
     });
   const blocks = Math.ceil(sizeOf(shape) / state.blocksize);
   const packed = need('', packedBytes(shape));
-  const upload = (dtype: 'u8' | 'f32', bytes: Uint8Array) => {
-    const tensor = Tensor.empty(device, [bytes.byteLength / (dtype === 'u8' ? 1 : 4)], dtype);
-    device.upload(tensor, bytes);
-    return tensor;
+  if (state.nested_offset === undefined) return { state, packed, scales: { absmax: need('.absmax', 4 * blocks) } };
+  const scales = {
+    codes: need('.absmax', blocks),
+    absmax: need('.nested_absmax', 4 * Math.ceil(blocks / 256)),
+    map: need('.nested_quant_map', 1024),
+    offset: state.nested_offset,
   };
-  return device.scope(() => {
-    const nested = state.nested_offset !== undefined;
-    const scales: Nf4Scales = nested
-      ? {
-          kind: 'nested',
-          codes: upload('u8', need('.absmax', blocks)),
-          absmax: upload('f32', need('.nested_absmax', 4 * Math.ceil(blocks / 256))),
-          map: upload('f32', need('.nested_quant_map', 1024)),
-          offset: Tensor.from(device, [state.nested_offset ?? 0]),
-        }
-      : { kind: 'plain', absmax: upload('f32', need('.absmax', 4 * blocks)) };
-    return new Nf4Tensor(shape, upload('u8', packed), scales, {
-      blocksize: state.blocksize,
-      sourceDtype: state.dtype,
-    });
-  });
+  return { state, packed, scales };
 }
 
 /**
@@ -129,7 +167,7 @@ function parseState(name: string, bytes: Uint8Array): QuantState {
     complain({ where: `${name}${STATE}`, got, expected, remedy: 'use a checkpoint saved by bitsandbytes in nf4' });
   let state: Partial<QuantState>;
   try {
-    state = JSON.parse(new TextDecoder().decode(bytes));
+    state = JSON.parse(new TextDecoder().decode(bytes)) ?? {};
   } catch {
     throw refuse('text that is no JSON', 'a JSON object');
   }
@@ -141,6 +179,8 @@ function parseState(name: string, bytes: Uint8Array): QuantState {
   if (dtype !== 'float32' && dtype !== 'float16' && dtype !== 'bfloat16')
     throw refuse(`dtype ${dtype}`, 'float32, float16 or bfloat16');
   if (!Array.isArray(shape)) throw refuse(`shape ${shape}`, 'a list of sizes');
+  if (nested_offset !== undefined && !Number.isFinite(nested_offset))
+    throw refuse(`nested_offset ${JSON.stringify(nested_offset)}`, 'a number');
   return { quant_type, blocksize, dtype, shape, nested_blocksize, nested_offset };
 }
 

@@ -1,10 +1,10 @@
 /**
  * Largest error over the largest reference value: max|actual − expected| / max|expected|.
  *
- * NaN when lengths differ or when a value is not finite that should be; an all-zero reference is held absolutely.
+ * NaN when lengths differ, when there is nothing to compare, or when a value is not finite that should be; an all-zero reference is held absolutely.
  */
 export function maxErrorOverMax(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Number.NaN;
+  if (actual.length !== expected.length || expected.length === 0) return Number.NaN;
   let scale = 0;
   let worst = 0;
   for (let i = 0; i < expected.length; i++) {
@@ -18,7 +18,7 @@ export function maxErrorOverMax(actual: ArrayLike<number>, expected: ArrayLike<n
 
 /** ‖actual − expected‖ / ‖expected‖; NaN and zeros as in {@link maxErrorOverMax}. */
 export function relativeL2(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  if (actual.length !== expected.length) return Number.NaN;
+  if (actual.length !== expected.length || expected.length === 0) return Number.NaN;
   let error = 0;
   let norm = 0;
   for (let i = 0; i < expected.length; i++) {

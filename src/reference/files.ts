@@ -1,6 +1,8 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
+import type { z } from 'zod';
 import { UserError } from '../errors.ts';
 import { toFloat32 } from '../formats/elements.ts';
+import { readJsonFile } from '../formats/json.ts';
 import { SafetensorsFile } from '../formats/safetensors.ts';
 
 /** A tensor of a reference file on the host. */
@@ -20,6 +22,8 @@ export async function readArrays(file: string): Promise<Arrays> {
     const bytes = await source.bytes(name);
     const data =
       dtype === 'I32' ? new Int32Array(bytes.buffer) : dtype === 'U8' ? bytes : toFloat32(bytes, dtype, name);
+    if (!data.every(Number.isFinite))
+      throw new UserError(`${file}: tensor ${name} has values that are not finite; write the reference data again`);
     arrays.set(name, { shape, data });
   }
   await source.close();
@@ -34,7 +38,19 @@ export function arrayOf(arrays: Arrays, name: string): ReferenceArray {
   return found;
 }
 
-export function readJson(file: string): unknown {
+/** @throws UserError when the file is missing, no JSON or of another form */
+export function readJson<T>(file: string, schema: z.ZodType<T>): T {
   if (!existsSync(file)) throw new UserError(`${file}: missing; a reference directory needs it`);
-  return JSON.parse(readFileSync(file, 'utf8'));
+  const result = schema.safeParse(readJsonFile(file, 'write the reference data again'));
+  if (result.success) return result.data;
+  const [{ path, message }] = result.error.issues;
+  throw new UserError(`${file}: ${path.join('.')}: ${message}; write the reference data again`);
+}
+
+/** Cases of a file by the part that each must have, such as `gauss` of `gauss.input`. */
+export function casesOf(arrays: Arrays, file: string, part: string): string[] {
+  const names = new Set([...arrays.keys()].filter((key) => key.includes('.')).map((key) => key.split('.')[0]));
+  if (names.size === 0) throw new UserError(`${file}: no case; write the reference data again`);
+  for (const name of names) arrayOf(arrays, `${name}.${part}`);
+  return [...names];
 }

@@ -1,4 +1,5 @@
 import path from 'node:path';
+import { z } from 'zod';
 import { Tape, withTape } from '../autograd/tape.ts';
 import { readAdapter } from '../formats/peft.ts';
 import { generate } from '../generate/generate.ts';
@@ -70,15 +71,22 @@ async function compareModel(
   for (const key of names) report.missing(`${title} ${key}`);
 }
 
-/** Logits, loss and gradients of all base weights: plain rows and packed documents. */
-export async function compareBase(report: Report, device: Device, dir: string, precision: Precision): Promise<void> {
+/** Logits, loss and gradients of all base weights: plain rows (`forward_backward`) or packed documents (`packed`). */
+export async function compareBase(
+  report: Report,
+  device: Device,
+  dir: string,
+  name: 'forward_backward' | 'packed',
+  precision: Precision,
+): Promise<void> {
+  const expected = await readArrays(path.join(dir, `${name}.safetensors`));
   const model = await loadLlama(device, path.join(dir, 'llama-tiny'), { precision, trainable: true });
-  const trainables = [...model.weights()].map(([name, tensor]) => ({ name, tensor }));
-  for (const name of ['forward_backward', 'packed']) {
-    const expected = await readArrays(path.join(dir, `${name}.safetensors`));
+  try {
+    const trainables = [...model.weights()].map(([weight, tensor]) => ({ name: weight, tensor }));
     await compareModel(report, model, { name, documents: documentsOf(expected), expected, trainables });
+  } finally {
+    model.dispose();
   }
-  model.dispose();
 }
 
 /** PEFT names gradients by its module tree, where an adapter sits below `default`. */
@@ -96,22 +104,28 @@ export async function compareAdapter(
   set: { name: string; base: string; adapter: string; expected: string; load_in_4bit?: boolean },
   precision: Precision,
 ): Promise<void> {
-  const model = await loadLlama(device, path.join(dir, set.base), { precision, load_in_4bit: set.load_in_4bit });
   const { config, tensors } = await readAdapter(path.join(dir, set.adapter));
-  const trainables = attachAdapters(model, config, { saved: tensors });
   const inputs = await readArrays(path.join(dir, 'forward_backward.safetensors'));
-  await compareModel(report, model, {
-    name: set.name,
-    documents: documentsOf(inputs),
-    expected: await readArrays(path.join(dir, set.expected)),
-    trainables: trainables.map(({ name, tensor }) => ({ name: gradientName(name), tensor })),
-  });
-  model.dispose();
+  const expected = await readArrays(path.join(dir, set.expected));
+  const model = await loadLlama(device, path.join(dir, set.base), { precision, load_in_4bit: set.load_in_4bit });
+  try {
+    const trainables = attachAdapters(model, config, { saved: tensors });
+    await compareModel(report, model, {
+      name: set.name,
+      documents: documentsOf(inputs),
+      expected,
+      trainables: trainables.map(({ name, tensor }) => ({ name: gradientName(name), tensor })),
+    });
+  } finally {
+    model.dispose();
+  }
 }
+
+const greedySchema = z.object({ prompt: z.array(z.number()).min(1), output: z.array(z.number()).min(2) });
 
 /** Greedy continuation with the KV cache, token by token. */
 export async function compareGreedy(report: Report, device: Device, dir: string): Promise<void> {
-  const { prompt, output } = readJson(path.join(dir, 'greedy.json')) as { prompt: number[]; output: number[] };
+  const { prompt, output } = readJson(path.join(dir, 'greedy.json'), greedySchema);
   const model = await loadLlama(device, path.join(dir, 'llama-tiny'), { precision: 'f32' });
   const tokens: number[] = [];
   for await (const { token } of generate(model, [prompt], { max_new_tokens: output.length - prompt.length }))

@@ -6,14 +6,14 @@ import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { BARS } from './bars.ts';
 import { maxErrorOverMax } from './compare.ts';
-import { arrayOf, readArrays } from './files.ts';
+import { arrayOf, casesOf, readArrays } from './files.ts';
 import type { Report } from './report.ts';
 
 /** NF4 bytes, scales and dequantised values against bitsandbytes, plain and double-quantised. */
 export async function compareNf4(report: Report, device: Device, dir: string): Promise<void> {
-  const arrays = await readArrays(path.join(dir, 'nf4.safetensors'));
-  const names = [...arrays.keys()].filter((key) => key.endsWith('.input')).map((key) => key.slice(0, -'.input'.length));
-  for (const name of names) {
+  const file = path.join(dir, 'nf4.safetensors');
+  const arrays = await readArrays(file);
+  for (const name of casesOf(arrays, file, 'input')) {
     const { shape, data } = arrayOf(arrays, `${name}.input`);
     await device.scopeAsync(async () => {
       const input = Tensor.from(device, data, shape);
@@ -47,16 +47,17 @@ export async function compareNf4(report: Report, device: Device, dir: string): P
 
 /** Eight steps of 8-bit AdamW against bitsandbytes: parameters of every step and the states at the end. */
 export async function compareAdamW8bit(report: Report, device: Device, dir: string): Promise<void> {
-  const arrays = await readArrays(path.join(dir, 'adamw8bit.safetensors'));
-  const names = [...arrays.keys()]
-    .filter((key) => key.endsWith('.param0'))
-    .map((key) => key.slice(0, -'.param0'.length));
-  for (const name of names) {
+  const file = path.join(dir, 'adamw8bit.safetensors');
+  const arrays = await readArrays(file);
+  for (const name of casesOf(arrays, file, 'param0')) {
+    const steps = [...arrays.keys()].filter((key) => key.startsWith(`${name}.grad`)).length;
+    for (let step = 0; step < Math.max(1, steps); step++)
+      for (const part of [`grad${step}`, `param${step + 1}`]) arrayOf(arrays, `${name}.${part}`);
     const { shape, data } = arrayOf(arrays, `${name}.param0`);
     const tensor = device.persist(Tensor.from(device, data, shape));
     const optimizer = new AdamW8bit([{ name, tensor }], BARS.adamw8bit.options);
     let worst = 0;
-    for (let step = 0; arrays.has(`${name}.grad${step}`); step++) {
+    for (let step = 0; step < steps; step++) {
       tensor.grad = device.persist(Tensor.from(device, arrayOf(arrays, `${name}.grad${step}`).data, shape));
       device.scope(() => optimizer.step({ lr: BARS.adamw8bit.lr }));
       tensor.grad.dispose();

@@ -36,9 +36,10 @@ export async function runReference(device: Device, dir: string, print: (line: st
     }
   };
   for (const precision of ['f32', 'mixed'] as const) {
-    await attempt(`base ${precision}`, () => compareBase(report, device, dir, precision));
+    for (const name of ['forward_backward', 'packed'] as const)
+      await attempt(`${name} ${precision}`, () => compareBase(report, device, dir, name, precision));
     for (const set of [...ADAPTERS, ...QUANTISED])
-      await attempt(set.name, () => compareAdapter(report, device, dir, set, precision));
+      await attempt(`${set.name} ${precision}`, () => compareAdapter(report, device, dir, set, precision));
   }
   await attempt('greedy', () => compareGreedy(report, device, dir));
   await attempt('train-rslora', () => compareTraining(report, device, dir));

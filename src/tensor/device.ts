@@ -14,6 +14,8 @@ Object.assign(globalThis, globals);
 /** Dawn crashes the process when the object that create() returned is collected: hold every one. */
 const instances: GPU[] = [];
 
+const BACKENDS: readonly string[] = ['vulkan', 'metal', 'd3d12', 'null'];
+
 export interface DeviceOptions {
   /** `null` compiles and validates without a GPU; nothing runs. */
   backend?: 'vulkan' | 'metal' | 'd3d12' | 'null';
@@ -56,7 +58,13 @@ export class Device {
     this.#queue = new CommandQueue(gpu);
     this.#pipelines = new PipelineCache(gpu);
     gpu.onuncapturederror = ({ error }: GPUUncapturedErrorEvent) => {
-      this.#failure ??= new Error(`GPU ${error.constructor.name}: ${error.message}`);
+      // Not a defect: the device is too small for what was asked of it.
+      const full = error.constructor.name === 'GPUOutOfMemoryError';
+      this.#failure ??= full
+        ? new UserError(
+            `device: out of memory (${error.message}); use a smaller per_device_train_batch_size or max_seq_length, load_in_4bit, or gradient_checkpointing full`,
+          )
+        : new Error(`GPU ${error.constructor.name}: ${error.message}`);
     };
     gpu.lost.then(({ reason, message }) => {
       if (reason !== 'destroyed')
@@ -75,6 +83,13 @@ export class Device {
     if (!safe) toggles.push('disable_robustness');
     if (process.env.DAWNTUNE_EXACT_TIMESTAMPS === '1') toggles.push('disable_timestamp_query_conversion');
     const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
+    if (backend && !BACKENDS.includes(backend))
+      throw complain({
+        where: 'DAWNTUNE_BACKEND',
+        got: backend,
+        expected: BACKENDS.join(', '),
+        remedy: 'correct the environment variable, or unset it',
+      });
     const gpu = create([...(backend ? [`backend=${backend}`] : []), `enable-dawn-features=${toggles.join(',')}`]);
     instances.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });

@@ -13,8 +13,24 @@ export function attentionPath({ software }: Capabilities): AttentionPath {
 export function kernelPaths(capabilities: Capabilities): [string, string][] {
   const shape = usableMatrixShape(capabilities);
   return [
-    ['f16 products', shape ? `matrix units ${shape.M}x${shape.N}x${shape.K}` : 'portable'],
-    ['f32 products', 'portable'],
+    [
+      'f16 products',
+      shape
+        ? `matrix units ${shape.M}x${shape.N}x${shape.K}, sums in ${shape.result}`
+        : `portable: ${withoutMatrixUnits(capabilities)}`,
+    ],
+    ['f32 products', 'portable: matrix units take f16 alone'],
+    ['NF4 weights', 'unpacked before each product'],
     ['attention', attentionPath(capabilities) === 'tiled' ? 'tiles in workgroup memory' : 'a thread a row'],
+    [
+      'training',
+      capabilities.software ? '--precision f32 is faster here than mixed' : '--precision mixed (the default) is faster',
+    ],
   ];
+}
+
+function withoutMatrixUnits({ matrixShapes, subgroupSizes }: Capabilities): string {
+  if (matrixShapes.length === 0) return 'the driver offers no matrix units';
+  if (subgroupSizes[0] !== 32 || subgroupSizes[1] !== 32) return 'the matrix-unit kernel needs subgroups of 32';
+  return 'the matrix-unit kernel needs shape 16x16x16, f16 -> f32, and 24 kB of workgroup memory';
 }

@@ -13,6 +13,11 @@ export type Param = number | readonly number[];
 
 const UNIFORM_BYTES = 1 << 18;
 const MAX_DISPATCHES = 512;
+/**
+ * Bind groups kept for the next time. Batches of ever new sizes make ever new ones, and drivers fail when tens of
+ * thousands live.
+ */
+const MAX_GROUPS = 4096;
 
 /**
  * Records dispatches into one compute pass and submits them in batches, because a submit costs as much as a
@@ -83,6 +88,7 @@ export class CommandQueue {
     this.#encoder = null;
     this.#used = 0;
     this.#dispatches = 0;
+    if (this.#groups.size > MAX_GROUPS) this.#groups.clear();
   }
 
   /** Forgets cached bind groups; needed before buffers are destroyed. */

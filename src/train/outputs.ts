@@ -1,50 +1,121 @@
 import path from 'node:path';
+import { type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
+import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
+import type { Mix } from '../formats/gguf/mixes.ts';
+import type { LlamaConfig } from '../formats/hf-config.ts';
+import { modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
-import { copyTokenizer, mergedWeights, readTensors, saveMerged } from '../models/save.ts';
+import { fillDirectory, makeDirectory, writeFileAtomic } from '../formats/write-file.ts';
+import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
-import type { Session } from './finetune.ts';
+import type { WeightRows } from '../models/weight-rows.ts';
+import { endOfTurn, type Session } from './finetune.ts';
 
-/** Kinds of file that a run can leave behind. */
-export interface Outputs {
-  /** PEFT adapter directory. */
-  adapter: boolean;
+/** Kinds of file that a model can be written as. */
+export interface ModelOutputs {
   /** Merged Hugging Face directory in this dtype. */
   merged: 'float32' | 'float16' | 'bfloat16' | null;
   /** GGUF files of the merged model. */
-  gguf: readonly ('f16' | 'q8_0')[];
+  gguf: readonly Mix[];
 }
 
-/** Writes what was asked for below `dir`; returns the paths. */
+/** Kinds of file that a run can leave behind. */
+export interface Outputs extends ModelOutputs {
+  /** PEFT adapter directory. */
+  adapter: boolean;
+}
+
+/** How GGUF files are written; see {@link writeLlamaGguf}. */
+export interface GgufOptions {
+  importance?: ImportanceMatrix;
+  splitMaxBytes?: number;
+  threads?: number;
+  report?: (done: number, total: number) => void;
+}
+
+/** A model to write: weights with adapters merged in, and what its base has besides. */
+export interface FinishedModel {
+  config: LlamaConfig;
+  weights: readonly WeightRows[];
+  /** Directory or GGUF file of the base model, which has the tokenizer. */
+  base: string;
+  /** Null for the tokenizer's own, if it has one. */
+  template: ChatTemplate | null;
+  /** Token that ends a turn in that template. */
+  endOfTurn?: number | null;
+}
+
+/**
+ * Writes what was asked for of a trained model below `dir`; returns the paths. The adapter directory, the merged
+ * directory and each GGUF file are replaced as a whole or not at all.
+ */
 export async function writeOutputs(
   session: Session,
   modelDir: string,
   dir: string,
   outputs: Outputs,
 ): Promise<string[]> {
-  const { model, adapter, trainables, template } = session;
+  const { model, adapter, trainables, template, tokenizer } = session;
   const written: string[] = [];
   if (outputs.adapter && adapter) {
     const to = path.join(dir, 'adapter');
-    await writeAdapter(to, adapter, await readTensors(trainables));
-    copyTokenizer(modelDir, to);
+    const tensors = await readTensors(trainables);
+    await fillDirectory(
+      to,
+      async (staging) => {
+        await writeAdapter(staging, adapter, tensors);
+        copyTokenizer(modelDir, staging, template.source);
+      },
+      TOKENIZER_FILES,
+    );
     written.push(to);
   }
-  if (outputs.merged) {
+  const finished = {
+    config: model.config,
+    weights: mergedWeights(model),
+    base: modelDir,
+    template,
+    endOfTurn: endOfTurn(template, tokenizer),
+  };
+  return [...written, ...(await writeModel(finished, dir, outputs))];
+}
+
+/** Writes a model below `dir`; returns the paths. */
+export async function writeModel(
+  { config, weights, base, template, endOfTurn = null }: FinishedModel,
+  dir: string,
+  { merged, gguf }: ModelOutputs,
+  options: GgufOptions = {},
+): Promise<string[]> {
+  const written: string[] = [];
+  if (merged) {
     const to = path.join(dir, 'merged');
-    await saveMerged(model, to, { dtype: outputs.merged, tokenizerDir: modelDir });
+    const chatTemplate = template?.source ?? null;
+    const options = { dtype: merged, tokenizerDir: base, chatTemplate, endOfTurn };
+    const save = (staging: string) => saveWeights(config, weights, staging, options);
+    // Shards of an earlier model would be taken for parts of this one.
+    await fillDirectory(to, save, [...TOKENIZER_FILES, 'model.safetensors.index.json']);
     written.push(to);
   }
-  for (const type of outputs.gguf) {
-    const file = path.join(dir, `model-${type}.gguf`);
-    await writeLlamaGguf({
-      file,
-      type,
-      config: model.config,
-      tokenizerDir: modelDir,
-      chatTemplate: template.source,
-      weights: mergedWeights(model),
-    });
-    written.push(file);
+  if (gguf.length === 0) return written;
+  makeDirectory(dir);
+  const files = gguf.map((mix) => ({ file: path.join(dir, `model-${mix}.gguf`), mix }));
+  const ggufFiles = await writeLlamaGguf({
+    ...options,
+    files,
+    config,
+    tokenizerDir: base,
+    chatTemplate: template?.source ?? null,
+    weights,
+    name: path.basename(path.resolve(base), '.gguf'),
+  });
+  // Ollama does not take models in several files.
+  const whole = files.map(({ file }) => file).filter((file) => ggufFiles.includes(file));
+  if (whole.length > 0) {
+    const to = path.join(dir, 'Modelfile');
+    const names = whole.map((file) => path.basename(file));
+    writeFileAtomic(to, modelfile(names, ownTemplateName(template)));
+    ggufFiles.push(to);
   }
-  return written;
+  return [...written, ...ggufFiles];
 }

@@ -23,6 +23,7 @@ export function bytes(count: number): string {
 /** The line that a training run prints for each step; ETA from the steps of this run so far, the first left out. */
 export class Progress {
   readonly #total: number;
+  readonly #reports: Pick<StepReport, 'loss' | 'tokens' | 'seconds' | 'skipped' | 'peakBytes'>[] = [];
   #steps = 0;
   #seconds = 0;
 
@@ -32,6 +33,7 @@ export class Progress {
 
   line(report: StepReport): string {
     const { step, loss, lr, grad_norm, tokens, seconds, skipped, peakBytes } = report;
+    this.#reports.push({ loss, tokens, seconds, skipped, peakBytes });
     if (step > 1) {
       // The first step builds the kernels.
       this.#steps++;
@@ -47,6 +49,24 @@ export class Progress {
       `ETA ${eta}`,
       `mem ${bytes(peakBytes)}`,
       ...(skipped ? ['SKIPPED: a gradient was not finite'] : []),
+    ].join('  ');
+  }
+
+  /** What the whole run did: losses are means over its first and last tenth. */
+  summary(): string {
+    const reports = this.#reports;
+    if (reports.length === 0) return 'no step was made';
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    const tenth = Math.ceil(reports.length / 10);
+    const mean = (part: typeof reports) => sum(part.map(({ loss }) => loss)) / part.length;
+    const seconds = sum(reports.map((report) => report.seconds));
+    const skipped = reports.filter((report) => report.skipped).length;
+    return [
+      `trained ${reports.length} steps in ${clock(seconds)}`,
+      `loss ${mean(reports.slice(0, tenth)).toFixed(4)} -> ${mean(reports.slice(-tenth)).toFixed(4)}`,
+      `${(sum(reports.map((report) => report.tokens)) / seconds).toFixed(0)} tok/s`,
+      `mem ${bytes(Math.max(...reports.map((report) => report.peakBytes)))}`,
+      skipped === 0 ? 'no step skipped' : `${skipped} SKIPPED steps, whose gradients were not finite`,
     ].join('  ');
   }
 }

@@ -15,6 +15,7 @@ type Case = [heads: number, kvHeads: number, size: number, lengths: number[]];
 const CASES: Case[] = [
   [1, 1, 1, [1]],
   [1, 1, 2, [2, 31, 1]],
+  [4, 2, 16, [7, 1, 0, 5]],
   [3, 1, 6, [33, 1, 32]],
   [6, 2, 20, [1, 64, 3]],
   [5, 5, 33, [31, 2]],

@@ -8,7 +8,7 @@ import { UserError } from '../../src/errors.ts';
 const directory = mkdtempSync(path.join(os.tmpdir(), 'dawntune-sharegpt-'));
 const file = path.join(directory, 'data.jsonl');
 
-function read(text: string) {
+function read(text: string | Uint8Array) {
   writeFileSync(file, text);
   return readConversations(file);
 }
@@ -86,6 +86,43 @@ describe('readConversations', () => {
 
   it('refuses a missing file and a directory', () => {
     expect(() => readConversations(path.join(directory, 'none.jsonl'))).toThrow(/none\.jsonl: got no such file/);
-    expect(() => readConversations(directory)).toThrow(/no such file/);
+    expect(() => readConversations(directory)).toThrow(/got a directory/);
+  });
+
+  it('reads lines across the borders of its pieces', () => {
+    // Two-byte characters in lines of odd lengths: borders fall inside of both.
+    const texts = Array.from({ length: 4000 }, (_, i) => 'é'.repeat(300 + (i % 7)) + 'x'.repeat(i % 3));
+    const line = (text: string) => JSON.stringify({ conversations: [{ from: 'gpt', value: text }] });
+    const conversations = read(`\ufeff${texts.map(line).join('\n')}`);
+    expect(conversations.map(({ messages: [turn] }) => turn.content)).toEqual(texts);
+    expect(conversations.at(-1)?.line).toBe(texts.length);
+    const long = 'é'.repeat(2_000_000);
+    expect(read(`${good}\n${line(long)}\n`)[1].messages[0].content).toBe(long);
+  });
+
+  it.each<[string, Uint8Array, RegExp]>([
+    [
+      'Latin-1',
+      Buffer.from(`${good}\n${good.replace('"a"', '"\u00e9"')}`, 'latin1'),
+      /:2: got bytes that are no UTF-8.*iconv/,
+    ],
+    ['UTF-16', Buffer.from(`\ufeff${good}`, 'utf16le'), /:1: got bytes that are no UTF-8/],
+    ['gzip', Buffer.from([0x1f, 0x8b, 8, 0, 10]), /:1: got a file compressed by gzip.*gunzip/],
+    ['Parquet', Buffer.from('PAR1....'), /:1: got a Parquet file/],
+    ['a JSON list', Buffer.from(`[${good}]`), /:1: got a JSON list.*jq/],
+    ['zeros', Buffer.from(`${good}\n\0\0`), /:2: got malformed JSON \(Unexpected token '\\x00'/],
+    ['nesting without end', Buffer.from('{"messages":'.repeat(100_000)), /:1: got malformed JSON/],
+    ['a role as long as a book', Buffer.from(good.replace('gpt', 'x'.repeat(100_000))), /unknown role "x{40}… /],
+  ])('refuses %s', (_, bytes, message) => {
+    expect(() => read(bytes)).toThrow(message);
+    expect(() => read(bytes)).toThrow(UserError);
+  });
+
+  it('refuses a line that no conversation can have', () => {
+    expect(() => read(Buffer.alloc(2 ** 26 + 2 ** 21, 'x'))).toThrow(/got a line of over 67108864 bytes/);
+  });
+
+  it.skipIf(process.platform !== 'linux')('refuses an empty device', () => {
+    expect(() => readConversations('/dev/null')).toThrow(/^\/dev\/null:1: got no conversation/);
   });
 });

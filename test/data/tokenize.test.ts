@@ -132,4 +132,20 @@ describe('tokenizeDataset', () => {
     expect(tokenize(bad, 'error')).toThrow(/^data\.jsonl:9: /);
     expect(tokenize(long, 'skip')).toThrow(/^data\.jsonl: got no conversation/);
   });
+
+  it("keeps to the model's window and vocabulary, too", () => {
+    const limits = { max_position_embeddings: 50, vocab_size: 1000 };
+    const run = (on_overflow: 'error' | 'truncate' | 'skip', model = limits) =>
+      tokenizeDataset(tokenizer, chatml, [short, long], { ...options, on_overflow, model });
+    expect(() => run('error')).toThrow(
+      `data.jsonl:5: got a conversation of ${length} tokens, expected at most the model's max_position_embeddings = 50; shorten`,
+    );
+    expect(run('truncate').samples[1].input_ids.length).toBe(50);
+    expect(run('skip').samples.length).toBe(1);
+    // The smaller limit counts.
+    expect(() => run('error', { ...limits, max_position_embeddings: 100 })).toThrow('at most max_seq_length = 60');
+    expect(() => run('skip', { ...limits, vocab_size: 60 })).toThrow(
+      /^data\.jsonl:2: got token ".+" with id \d+ from the tokenizer in .*, expected ids below the model's vocab_size = 60/,
+    );
+  });
 });

@@ -60,6 +60,20 @@ describe('loadTokenizer', () => {
     ['tokenizer.json', '{"model":', /JSON/],
     ['tokenizer.json', '{"added_tokens":[]}', /model/],
     ['tokenizer.json', '{"added_tokens":[],"model":{"type":"BPE"}}', /fast tokenizer/],
+    ['tokenizer.json', '{"model":{"type":"BPE","vocab":{"a":0}}}', /a BPE tokenizer without merges/],
+    [
+      'tokenizer.json',
+      '{"model":{"type":"BPE","vocab":{"a":0},"merges":[1]}}',
+      /model.merges: expected a list of pairs/,
+    ],
+    [
+      'tokenizer.json',
+      '{"model":{"type":"BPE","vocab":"a","merges":[]}}',
+      /model.vocab: expected tokens with their ids/,
+    ],
+    ['tokenizer.json', '{"model":{"type":"BPE","vocab":{"a":-1},"merges":[]}}', /model.vocab/],
+    ['tokenizer.json', '{"model":{"type":"Magic","vocab":{"a":0},"merges":[]}}', /model.type/],
+    ['tokenizer.json', 'null', /content/],
     ['tokenizer_config.json', '{"bos_token":3}', /bos_token/],
     ['tokenizer_config.json', '{"pad_token":"<pad>"}', /pad_token "<pad>"/],
   ])('refuses %s being %j in one line', (name, content, message) => {
@@ -77,6 +91,18 @@ describe('loadTokenizer', () => {
     expect((error as UserError).message).toMatch(message);
     expect((error as UserError).message).toContain(file);
     expect((error as UserError).message).not.toContain('\n');
+  });
+
+  it('tells a directory that is not there from one without files', () => {
+    expect(() => loadTokenizer('meta-llama/Llama-3.1-8B')).toThrow(
+      /^meta-llama\/Llama-3\.1-8B: got no such directory.*hf download/,
+    );
+  });
+
+  it('takes an empty chat template for none', () => {
+    const directory = writeTinyTokenizer(mkdtempSync(path.join(os.tmpdir(), 'dawntune-tokenizer-')));
+    writeFileSync(path.join(directory, 'tokenizer_config.json'), '{"chat_template":""}');
+    expect(loadTokenizer(directory).chatTemplate).toBeNull();
   });
 
   it('gives back every text of the reference cases of the published tokenizer', () => {

@@ -67,6 +67,21 @@ describe('generate', () => {
     expect(device.memory.live).toBe(before);
   });
 
+  test('a sequence that fills the window ends, and a prompt that does is refused', async () => {
+    const { config } = model;
+    const window = config.max_position_embeddings;
+    config.max_position_embeddings = 10;
+    try {
+      const [short, long] = await tokensOf([PROMPTS[0], PROMPTS[2]], { max_new_tokens: 1_000_000_000 });
+      expect([short.length, long.length]).toEqual([7, 3]);
+      await expect(tokensOf([new Array(10).fill(1)], { max_new_tokens: 1 })).rejects.toThrow(
+        /a prompt of 10 tokens, expected fewer than the model's max_position_embeddings = 10/,
+      );
+    } finally {
+      config.max_position_embeddings = window;
+    }
+  });
+
   test.each([
     [[[]], { max_new_tokens: 3 }, /empty prompt 0/],
     [[[1]], { max_new_tokens: -1 }, /max_new_tokens: got -1/],

@@ -44,8 +44,14 @@ describe('chooseToken', () => {
     expect(chooseToken(Float32Array.from([-1, -1.5]), { repetition_penalty: 2 }, [0], () => 0)).toBe(1);
   });
 
-  test('NaN is an error', () => {
-    expect(() => chooseToken(Float32Array.from([1, Number.NaN]), {}, [], () => 0)).toThrow(/diverged/);
+  test('NaN and infinity are errors', () => {
+    for (const bad of [Number.NaN, Number.POSITIVE_INFINITY])
+      expect(() => chooseToken(Float32Array.from([1, bad]), {}, [], () => 0)).toThrow(/diverged/);
+  });
+
+  test('the smallest temperature takes the most likely token', () => {
+    for (const temperature of [1e-40, Number.MIN_VALUE])
+      expect(chooseToken(Float32Array.from([1, 3, 2]), { do_sample: true, temperature }, [], () => 0.99)).toBe(1);
   });
 });
 
@@ -53,6 +59,9 @@ test.each<[Sampling, RegExp]>([
   [{ temperature: 0 }, /temperature: got 0/],
   [{ top_p: 1.5 }, /top_p: got 1.5/],
   [{ top_k: -1 }, /top_k: got -1/],
+  [{ top_k: 1.5 }, /top_k: got 1.5, expected a whole number/],
+  [{ temperature: Number.POSITIVE_INFINITY }, /temperature: got Infinity/],
+  [{ repetition_penalty: 0 }, /repetition_penalty: got 0/],
   [{ min_p: Number.NaN }, /min_p: got NaN/],
 ])('%j is refused', (sampling, message) => {
   expect(() => checkSampling(sampling)).toThrow(message);

@@ -1,12 +1,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { GGML_TYPES, type GgmlType } from '../../src/formats/gguf/types.ts';
 
 const require = createRequire(import.meta.url);
 const NAME = `@node-llama-cpp/${process.platform === 'darwin' ? 'mac' : process.platform === 'win32' ? 'win' : 'linux'}-${process.arch}`;
 
 /** Folder of the compiled llama.cpp inside node-llama-cpp's package, or null where it is not installed. */
-function libraries(): string | null {
+export function libraries(): string | null {
   try {
     const bins = path.join(path.dirname(require.resolve(NAME)), '..', 'bins');
     const [folder] = readdirSync(bins);
@@ -21,13 +22,14 @@ const folder = libraries();
 /** Empty where llama.cpp is installed; else why tests against it are skipped. */
 export const skipReason = folder ? '' : ` (skipped: ${NAME} is not installed)`;
 
-/** ggml's numbers of block types (enum ggml_type). */
-export const GGML_TYPE = { q8_0: 8 } as const;
+export interface Ggml {
+  /** Bytes of rows; `importance` is one weight a column, for the types that use it. */
+  quantize(type: GgmlType, values: Float32Array, width: number, importance?: Float32Array): Uint8Array;
+  dequantize(type: GgmlType, bytes: Uint8Array, count: number): Float32Array;
+}
 
 /** Functions of the real ggml, called through its C interface. */
-export async function openGgml(): Promise<{
-  quantize(type: keyof typeof GGML_TYPE, values: Float32Array, width: number): Uint8Array;
-}> {
+export async function openGgml(): Promise<Ggml> {
   if (!folder) throw new Error(`ggml: ${NAME} is not installed`);
   const { default: koffi } = await import('koffi');
   const file = readdirSync(folder).find((name) => /^(lib)?ggml-base\.(so|dylib|dll)$/.test(name));
@@ -37,12 +39,19 @@ export async function openGgml(): Promise<{
     'size_t ggml_quantize_chunk(int type, const void *src, void *dst, int64_t start, int64_t nrows, int64_t n_per_row, const void *imatrix)',
   );
   return {
-    quantize(type, values, width) {
-      const id = GGML_TYPE[type];
+    quantize(type, values, width, importance) {
+      const { id } = GGML_TYPES[type];
       const rows = values.length / width;
       const out = new Uint8Array(Number(rowSize(id, width)) * rows);
-      const written = Number(chunk(id, values, out, 0, rows, width, null));
+      const written = Number(chunk(id, values, out, 0, rows, width, importance ?? null));
       if (written !== out.length) throw new Error(`ggml wrote ${written} bytes, expected ${out.length}`);
+      return out;
+    },
+    dequantize(type, bytes, count) {
+      const halves: Partial<Record<GgmlType, string>> = { f16: 'ggml_fp16_to_fp32_row', bf16: 'ggml_bf16_to_fp32_row' };
+      const name = halves[type] ?? `dequantize_row_${type.replace('_k', '_K')}`;
+      const out = new Float32Array(count);
+      library.func(`void ${name}(const void *x, void *y, int64_t k)`)(bytes, out, count);
       return out;
     },
   };

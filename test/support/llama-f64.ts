@@ -3,7 +3,7 @@
  *
  * It shares no code with src/ and does not pack: each document is a pass of its own over nested loops, so that
  * agreement of a packed row with it shows that the row keeps its documents apart. Gradients are written out by hand;
- * test/support/llama-f64.test.ts holds them against central differences.
+ * test/models/shapes.test.ts holds them against central differences.
  */
 
 /** config.json of a Hugging Face Llama, as far as it matters here. */
@@ -68,6 +68,14 @@ interface LayerTape {
   gate: Rows;
   up: Rows;
   product: Rows;
+}
+
+/** What a forward pass leaves for the backward one. */
+interface Pass {
+  tapes: LayerTape[];
+  x: Rows;
+  last: Rows;
+  logits: Rows;
 }
 
 export class LlamaF64 {
@@ -153,7 +161,8 @@ export class LlamaF64 {
     const { hidden_size: hidden, num_hidden_layers: layers } = this.config;
     const embedding = this.#weight('model.embed_tokens');
     let x: Rows = new Float64Array(n * hidden);
-    for (let i = 0; i < n; i++) x.set(embedding.subarray(input_ids[i] * hidden, (input_ids[i] + 1) * hidden), i * hidden);
+    for (let i = 0; i < n; i++)
+      x.set(embedding.subarray(input_ids[i] * hidden, (input_ids[i] + 1) * hidden), i * hidden);
     const tapes: LayerTape[] = [];
     for (let layer = 0; layer < layers; layer++) {
       const at = `model.layers.${layer}`;
@@ -174,12 +183,7 @@ export class LlamaF64 {
     return { tapes, x, last, logits: product(last, this.#weight(this.#head), hidden) };
   }
 
-  #backward(
-    { input_ids }: DocumentF64,
-    { tapes, x, last }: ReturnType<LlamaF64['#forward']>,
-    slope: Rows,
-    gradients: Named,
-  ): void {
+  #backward({ input_ids }: DocumentF64, { tapes, x, last }: Pass, slope: Rows, gradients: Named): void {
     const n = input_ids.length;
     const { hidden_size: hidden } = this.config;
     const head = this.#weight(this.#head);
@@ -221,7 +225,10 @@ export class LlamaF64 {
     const adapter = this.adapters.get(module);
     if (!adapter) return y;
     const low = product(x, adapter.A, width);
-    return sum(y, product(low, adapter.B, adapter.r).map((value) => value * adapter.scaling));
+    return sum(
+      y,
+      product(low, adapter.B, adapter.r).map((value) => value * adapter.scaling),
+    );
   }
 
   #linearBackward(x: Rows, module: string, dy: Rows, gradients: Named): Rows {
@@ -281,7 +288,10 @@ export class LlamaF64 {
     for (let start = 0; start < x.length; start += size) {
       const position = Math.floor(start / (heads * size));
       for (let d = 0; d < half; d++) {
-        const [cos, sin] = [Math.cos(position * this.#frequencies[d]), sign * Math.sin(position * this.#frequencies[d])];
+        const [cos, sin] = [
+          Math.cos(position * this.#frequencies[d]),
+          sign * Math.sin(position * this.#frequencies[d]),
+        ];
         y[start + d] = x[start + d] * cos - x[start + d + half] * sin;
         y[start + d + half] = x[start + d + half] * cos + x[start + d] * sin;
       }

@@ -30,6 +30,20 @@ describe('run', () => {
     });
   });
 
+  test('launches over ever new ranges do not exhaust the driver', async () => {
+    const device = await testDevice();
+    await device.scopeAsync(async () => {
+      // Each range needs a bind group of its own, and a Linux process has 65,530 memory mappings.
+      const whole = Tensor.zeros(device, [70_000 * 4]);
+      for (let i = 0; i < 70_000; i++) {
+        fill(device, whole.slice(0, i * 4, i * 4 + 4), PARAMS);
+        if (i % 1000 === 0) await device.finish(); // As after a training step: what is forgotten can be collected.
+      }
+      const values = await whole.numbers();
+      expect([...values.slice(0, 4), ...values.slice(-4)]).toEqual(new Array(8).fill(104.5));
+    });
+  });
+
   test('keeps the order of more launches than a batch holds', async () => {
     const device = await testDevice();
     await device.scopeAsync(async () => {

@@ -1,65 +1,181 @@
-import { open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
+import { complain, explained } from '../../errors.ts';
 import { sizeOf } from '../../tensor/shape.ts';
+import { beginTemporary, discardTemporary, publishTemporary } from '../write-file.ts';
+import { ByteWriter, type GgufValue } from './byte-writer.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
 
-/** Metadata values with the type that GGUF stores them in. */
-export type GgufValue =
-  | { type: 'u32' | 'i32' | 'f32'; value: number }
-  | { type: 'bool'; value: boolean }
-  | { type: 'string'; value: string }
-  | { type: 'strings'; value: readonly string[] }
-  | { type: 'i32s'; value: readonly number[] };
+export type { GgufValue } from './byte-writer.ts';
 
-/** Numbers of the value types in the format. */
-const VALUE_TYPES = { u32: 4, i32: 5, f32: 6, bool: 7, string: 8, array: 9 } as const;
-
-/** A tensor to be written; its bytes are asked for when its turn comes. */
-export interface GgufTensor {
+/** What the header says of a tensor. */
+export interface GgufTensorInfo {
   name: string;
   /** Outermost dimension first, as everywhere in dawntune. */
   shape: readonly number[];
   type: GgmlType;
+}
+
+/** A tensor to be written; its bytes are asked for when its turn comes. */
+export interface GgufTensor extends GgufTensorInfo {
   bytes: () => Promise<Uint8Array>;
 }
 
-/** Tensors begin at multiples of this. */
-const ALIGNMENT = 32;
+/** Where tensors begin if general.alignment does not say otherwise: at multiples of this. */
+export const DEFAULT_ALIGNMENT = 32;
 
 /**
  * Writes a GGUF file, version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md), one tensor in memory at a
  * time, to a temporary name that becomes `file` when complete.
+ *
+ * @throws UserError when the file cannot be written; nothing is left behind
  */
 export async function writeGguf(
   file: string,
   metadata: ReadonlyMap<string, GgufValue>,
   tensors: readonly GgufTensor[],
 ): Promise<void> {
-  const temporary = `${file}.part`;
-  const handle = await open(temporary, 'w');
+  const output = await GgufOutput.create(file, metadata, tensors);
   try {
-    const header = headerOf(metadata, tensors);
-    await handle.writeFile(header);
-    for (const tensor of tensors) {
-      const data = await tensor.bytes();
-      const expected = ggmlBytes(tensor.type, sizeOf(tensor.shape));
-      if (data.byteLength !== expected)
-        throw new Error(`${file}: ${tensor.name} has ${data.byteLength} bytes, expected ${expected}`);
-      await handle.writeFile(data);
-      await handle.writeFile(new Uint8Array(padding(data.byteLength)));
-    }
-    await handle.sync();
-    await handle.close();
-    await rename(temporary, file);
+    for (const { name, bytes } of tensors) await output.write(name, 0, await bytes());
+    await output.complete();
+    await output.publish();
   } catch (error) {
-    await handle.close().catch(() => {});
-    await rm(temporary, { force: true });
+    await output.discard();
     throw error;
   }
 }
 
-const padding = (bytes: number) => (ALIGNMENT - (bytes % ALIGNMENT)) % ALIGNMENT;
+/** Bytes from one tensor's beginning to the next one's. */
+export function paddedBytes({ type, shape }: GgufTensorInfo, alignment: number): number {
+  return Math.ceil(ggmlBytes(type, sizeOf(shape)) / alignment) * alignment;
+}
 
-function headerOf(metadata: ReadonlyMap<string, GgufValue>, tensors: readonly GgufTensor[]): Uint8Array {
+/** @throws UserError for an alignment that the format does not allow */
+export function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
+  const alignment = metadata.get('general.alignment')?.value ?? DEFAULT_ALIGNMENT;
+  if (typeof alignment !== 'number' || alignment < 8 || Math.log2(alignment) % 1 !== 0)
+    throw complain({
+      where: 'GGUF: general.alignment',
+      got: String(alignment),
+      expected: 'a power of two from 8',
+      remedy: 'leave it out for 32',
+    });
+  return alignment;
+}
+
+/** A place that bytes of a tensor go to. */
+interface Place {
+  /** First byte in the file. */
+  begin: number;
+  bytes: number;
+  written: number;
+}
+
+/**
+ * A GGUF file in the making: its header is written, and the bytes of its tensors may come in any order and in pieces.
+ *
+ * It has a temporary name until {@link publish}; {@link discard} removes it.
+ */
+export class GgufOutput {
+  readonly file: string;
+  readonly #temporary: string;
+  readonly #handle: FileHandle;
+  readonly #places: ReadonlyMap<string, Place>;
+
+  private constructor(file: string, temporary: string, handle: FileHandle, places: ReadonlyMap<string, Place>) {
+    this.file = file;
+    this.#temporary = temporary;
+    this.#handle = handle;
+    this.#places = places;
+  }
+
+  /** @throws UserError when the file cannot be created */
+  static async create(
+    file: string,
+    metadata: ReadonlyMap<string, GgufValue>,
+    tensors: readonly GgufTensorInfo[],
+  ): Promise<GgufOutput> {
+    const alignment = alignmentOf(metadata);
+    const header = headerOf(metadata, tensors, alignment);
+    const places = new Map<string, Place>();
+    let begin = header.byteLength;
+    for (const tensor of tensors) {
+      places.set(tensor.name, { begin, bytes: ggmlBytes(tensor.type, sizeOf(tensor.shape)), written: 0 });
+      begin += paddedBytes(tensor, alignment);
+    }
+    const temporary = `${file}.part`;
+    // Only what has been opened is ours to remove.
+    const handle = await open(temporary, 'w').catch((error) => {
+      throw explained(error, file);
+    });
+    beginTemporary(temporary);
+    const output = new GgufOutput(file, temporary, handle, places);
+    try {
+      // Bytes between tensors are never written: they are zero because the file has its size from the start.
+      await handle.truncate(begin);
+      await output.#writeAll(header, 0);
+      return output;
+    } catch (error) {
+      await output.discard();
+      throw explained(error, file);
+    }
+  }
+
+  /** Writes bytes of a tensor, `at` bytes from its beginning; no byte may be written twice. */
+  async write(name: string, at: number, bytes: Uint8Array): Promise<void> {
+    const place = this.#places.get(name);
+    if (!place || at + bytes.byteLength > place.bytes)
+      throw new Error(`${this.file}: ${name} has no room for ${bytes.byteLength} bytes at ${at} of ${place?.bytes}`);
+    place.written += bytes.byteLength;
+    try {
+      await this.#writeAll(bytes, place.begin + at);
+    } catch (error) {
+      throw explained(error, this.file);
+    }
+  }
+
+  /** Ends the writing: everything is on the disk, still under the temporary name. */
+  async complete(): Promise<void> {
+    for (const [name, { bytes, written }] of this.#places)
+      if (written !== bytes) throw new Error(`${this.file}: ${name} has ${written} bytes, expected ${bytes}`);
+    try {
+      await this.#handle.sync();
+      await this.#handle.close();
+    } catch (error) {
+      throw explained(error, this.file);
+    }
+  }
+
+  /** Gives the complete file its name. */
+  async publish(): Promise<void> {
+    try {
+      publishTemporary(this.#temporary, this.file);
+    } catch (error) {
+      throw explained(error, this.file);
+    }
+  }
+
+  /** Removes what was written. */
+  async discard(): Promise<void> {
+    await this.#handle.close().catch(() => {});
+    discardTemporary(this.#temporary);
+  }
+
+  async #writeAll(bytes: Uint8Array, position: number): Promise<void> {
+    let done = 0;
+    while (done < bytes.byteLength) {
+      const length = Math.min(bytes.byteLength - done, 2 ** 30);
+      const { bytesWritten } = await this.#handle.write(bytes, done, length, position + done);
+      done += bytesWritten;
+    }
+  }
+}
+
+function headerOf(
+  metadata: ReadonlyMap<string, GgufValue>,
+  tensors: readonly GgufTensorInfo[],
+  alignment: number,
+): Uint8Array {
   const out = new ByteWriter();
   out.bytes(new TextEncoder().encode('GGUF'));
   out.u32(3);
@@ -70,89 +186,14 @@ function headerOf(metadata: ReadonlyMap<string, GgufValue>, tensors: readonly Gg
     out.value(value);
   }
   let offset = 0;
-  for (const { name, shape, type } of tensors) {
-    out.string(name);
-    out.u32(shape.length);
-    for (const size of shape.toReversed()) out.u64(size);
-    out.u32(GGML_TYPES[type].id);
+  for (const tensor of tensors) {
+    out.string(tensor.name);
+    out.u32(tensor.shape.length);
+    for (const size of tensor.shape.toReversed()) out.u64(size);
+    out.u32(GGML_TYPES[tensor.type].id);
     out.u64(offset);
-    const bytes = ggmlBytes(type, sizeOf(shape));
-    offset += bytes + padding(bytes);
+    offset += paddedBytes(tensor, alignment);
   }
-  out.bytes(new Uint8Array(padding(out.length)));
+  out.bytes(new Uint8Array((alignment - (out.length % alignment)) % alignment));
   return out.finish();
-}
-
-/** Little-endian values one after the other. */
-class ByteWriter {
-  #buffer = new Uint8Array(1 << 16);
-  #view = new DataView(this.#buffer.buffer);
-  #at = 0;
-
-  get length(): number {
-    return this.#at;
-  }
-
-  finish(): Uint8Array {
-    return this.#buffer.subarray(0, this.#at);
-  }
-
-  bytes(bytes: Uint8Array): void {
-    const at = this.#reserve(bytes.byteLength);
-    this.#buffer.set(bytes, at);
-  }
-
-  u32(value: number): void {
-    const at = this.#reserve(4);
-    this.#view.setUint32(at, value, true);
-  }
-
-  u64(value: number): void {
-    const at = this.#reserve(8);
-    this.#view.setBigUint64(at, BigInt(value), true);
-  }
-
-  string(text: string): void {
-    const bytes = new TextEncoder().encode(text);
-    this.u64(bytes.length);
-    this.bytes(bytes);
-  }
-
-  value(item: GgufValue): void {
-    if (item.type === 'strings' || item.type === 'i32s') {
-      const element = item.type === 'strings' ? 'string' : 'i32';
-      this.u32(VALUE_TYPES.array);
-      this.u32(VALUE_TYPES[element]);
-      this.u64(item.value.length);
-      for (const value of item.value) this.#element(element, value);
-    } else {
-      this.u32(VALUE_TYPES[item.type]);
-      this.#element(item.type, item.value);
-    }
-  }
-
-  #element(type: 'u32' | 'i32' | 'f32' | 'bool' | 'string', value: string | number | boolean): void {
-    if (type === 'string') {
-      this.string(value as string);
-      return;
-    }
-    const at = this.#reserve(type === 'bool' ? 1 : 4);
-    if (type === 'bool') this.#view.setUint8(at, value ? 1 : 0);
-    else if (type === 'f32') this.#view.setFloat32(at, value as number, true);
-    else if (type === 'i32') this.#view.setInt32(at, value as number, true);
-    else this.#view.setUint32(at, value as number, true);
-  }
-
-  /** Room for so many bytes; returns where they begin. Call before touching the buffer: it may be replaced. */
-  #reserve(bytes: number): number {
-    const at = this.#at;
-    this.#at += bytes;
-    if (this.#at > this.#buffer.length) {
-      const larger = new Uint8Array(2 ** Math.ceil(Math.log2(this.#at)));
-      larger.set(this.#buffer);
-      this.#buffer = larger;
-      this.#view = new DataView(larger.buffer);
-    }
-    return at;
-  }
 }

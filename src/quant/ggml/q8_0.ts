@@ -1,4 +1,7 @@
-import { f16BitsToF32, f32ToF16Bits } from '../../tensor/half.ts';
+import { larger } from './float.ts';
+import { type BlockFormat, getScale, putScale } from './format.ts';
+
+const { fround, abs, floor } = Math;
 
 /** Weights that share a scale. */
 const BLOCK = 32;
@@ -6,37 +9,28 @@ const BLOCK = 32;
 const BYTES = 34;
 
 /**
- * Quantises to ggml's Q8_0, bit for bit as its reference quantiser: scale = largest magnitude / 127, codes rounded half
- * away from zero with the unrounded scale, which is then stored in f16.
- *
- * @param values a multiple of 32
+ * Q8_0: scale = largest magnitude / 127, codes rounded half away from zero with the scale as it was before it was
+ * rounded to f16.
  */
-export function quantizeQ8_0(values: Float32Array): Uint8Array {
-  const blocks = values.length / BLOCK;
-  const out = new Uint8Array(blocks * BYTES);
-  const view = new DataView(out.buffer);
-  for (let b = 0; b < blocks; b++) {
-    let largest = 0;
-    for (let i = 0; i < BLOCK; i++) largest = Math.max(largest, Math.abs(values[b * BLOCK + i]));
-    const scale = Math.fround(largest / 127);
-    const inverse = scale === 0 ? 0 : Math.fround(1 / scale);
-    view.setUint16(b * BYTES, f32ToF16Bits(scale), true);
-    for (let i = 0; i < BLOCK; i++) {
-      const x = Math.fround(values[b * BLOCK + i] * inverse);
-      view.setInt8(b * BYTES + 2 + i, x < 0 ? -Math.floor(0.5 - x) : Math.floor(x + 0.5));
+export const q8_0: BlockFormat = {
+  quantize(values, out) {
+    for (let at = 0, to = 0; at < values.length; at += BLOCK, to += BYTES) {
+      let largest = 0;
+      for (let i = at; i < at + BLOCK; i++) largest = larger(largest, abs(values[i]));
+      const scale = fround(largest / 127);
+      const inverse = scale === 0 ? 0 : fround(1 / scale);
+      putScale(out, to, scale);
+      for (let i = 0; i < BLOCK; i++) {
+        const x = fround(values[at + i] * inverse);
+        out[to + 2 + i] = x < 0 ? -floor(0.5 - x) : floor(x + 0.5);
+      }
     }
-  }
-  return out;
-}
+  },
 
-/** Codes times scale, as ggml dequantises. */
-export function dequantizeQ8_0(bytes: Uint8Array): Float32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const blocks = bytes.byteLength / BYTES;
-  const out = new Float32Array(blocks * BLOCK);
-  for (let b = 0; b < blocks; b++) {
-    const scale = f16BitsToF32(view.getUint16(b * BYTES, true));
-    for (let i = 0; i < BLOCK; i++) out[b * BLOCK + i] = view.getInt8(b * BYTES + 2 + i) * scale;
-  }
-  return out;
-}
+  dequantize(bytes, out) {
+    for (let at = 0, from = 0; at < out.length; at += BLOCK, from += BYTES) {
+      const scale = getScale(bytes, from);
+      for (let i = 0; i < BLOCK; i++) out[at + i] = ((bytes[from + 2 + i] << 24) >> 24) * scale;
+    }
+  },
+};

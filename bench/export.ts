@@ -1,0 +1,183 @@
+/**
+ * Quantising an 8B Llama: `npx tsx bench/export.ts [--layers 4] [--type q4_k_m] [--threads N] [--dir DIR] [--rounds 2]`.
+ *
+ * Makes a sharded bf16 checkpoint of random weights with the shapes of Llama 3.1 8B but few layers, exports it, and has
+ * llama.cpp's own quantiser make the same file from our f16 GGUF with as many threads. Each run is a process of its
+ * own; times are from opening the source to the finished file, with all data in the page cache. Throughput counts
+ * parameters, which is what carries over to more layers.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { Random } from '../src/data/random.ts';
+import { fromFloat32 } from '../src/formats/elements.ts';
+import { MIXES, type Mix } from '../src/formats/gguf/mixes.ts';
+import { readLlamaConfig } from '../src/formats/hf-config.ts';
+import { writeSafetensors } from '../src/formats/safetensors-writer.ts';
+import { weightShapes } from '../src/models/init.ts';
+import { openWeights } from '../src/models/open-weights.ts';
+import { writeLlamaGguf } from '../src/models/save-gguf.ts';
+import type { WeightRows } from '../src/models/weight-rows.ts';
+import { sizeOf } from '../src/tensor/shape.ts';
+import { openLlama, skipReason } from '../test/oracle/llama.ts';
+
+const { values: flags } = parseArgs({
+  options: {
+    layers: { type: 'string', default: '4' },
+    type: { type: 'string', default: 'q4_k_m' },
+    threads: { type: 'string', default: String(os.availableParallelism()) },
+    rounds: { type: 'string', default: '2' },
+    dir: { type: 'string', default: path.join(os.tmpdir(), 'dawntune-bench-export') },
+    run: { type: 'string' },
+  },
+});
+const mix = flags.type as Mix;
+const threads = Number(flags.threads);
+const checkpoint = path.join(flags.dir, `layers-${flags.layers}`);
+const f16File = () => path.join(checkpoint, 'f16.gguf');
+const fileOf = (name: string) => path.join(checkpoint, `${name}-${mix}.gguf`);
+const TOKENIZER = 'models/tiny';
+/** Parameters of the whole model, which times are extrapolated to. */
+const WHOLE = 8_030_261_248;
+/** Llama 3.1 8B, but for the number of layers. */
+const CONFIG = {
+  model_type: 'llama',
+  hidden_size: 4096,
+  intermediate_size: 14_336,
+  num_hidden_layers: Number(flags.layers),
+  num_attention_heads: 32,
+  num_key_value_heads: 8,
+  vocab_size: 128_256,
+  max_position_embeddings: 131_072,
+  rms_norm_eps: 1e-5,
+  rope_theta: 500_000,
+};
+
+interface Measured {
+  seconds: number;
+  /** Of all threads together: what a busy machine distorts less. */
+  cpuSeconds: number;
+  peakBytes: number;
+}
+
+if (flags.run) console.log(JSON.stringify(await runOnce(flags.run)));
+else await compare();
+
+async function compare(): Promise<void> {
+  await makeCheckpoint();
+  const parameters = [...weightShapes(readLlamaConfig(checkpoint)).values()].reduce((sum, s) => sum + sizeOf(s), 0);
+  if (!existsSync(f16File())) child('f16');
+  console.log(`${(parameters / 1e9).toFixed(2)} billion parameters, ${flags.type}, ${threads} threads`);
+  const best = new Map<string, Measured>();
+  for (let round = 0; round < Number(flags.rounds); round++)
+    for (const name of skipReason ? ['dawntune'] : ['dawntune', 'llama.cpp']) {
+      const measured = child(name);
+      const known = best.get(name);
+      if (!known || measured.seconds < known.seconds) best.set(name, measured);
+      console.log(line(name, measured, parameters));
+    }
+  const [ours, theirs] = ['dawntune', 'llama.cpp'].map((name) => best.get(name));
+  if (!ours || !theirs) return;
+  const equal = sameTensors((await openLlama()).tensors, fileOf('dawntune'), fileOf('llama.cpp'));
+  const percent = (a: number, b: number) => ((100 * a) / b).toFixed(0);
+  console.log(
+    `best against best: ${percent(theirs.seconds, ours.seconds)} % of llama.cpp's throughput, ${percent(ours.cpuSeconds, theirs.cpuSeconds)} % of its processor time`,
+  );
+  console.log(`bytes of all tensors ${equal ? 'are equal' : 'DIFFER'}`);
+  if (!equal) process.exitCode = 1;
+}
+
+function line(name: string, { seconds, cpuSeconds, peakBytes }: Measured, parameters: number): string {
+  const rate = parameters / seconds;
+  const times = `${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s of processors)`;
+  const whole = `8B by throughput: ${(WHOLE / rate).toFixed(0)} s`;
+  return `${name.padEnd(10)} ${times}, ${(rate / 1e6).toFixed(1)} M parameters/s, peak ${(peakBytes / 2 ** 30).toFixed(2)} GiB resident; ${whole}`;
+}
+
+function child(run: string): Measured {
+  const self = fileURLToPath(import.meta.url);
+  const args = ['--import', 'tsx', self, '--run', run, '--dir', flags.dir, '--layers', flags.layers];
+  const out = execFileSync(process.execPath, [...args, '--type', mix, '--threads', String(threads)], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return JSON.parse(out.trim().split('\n').at(-1) as string) as Measured;
+}
+
+/** Writes one file in this process. */
+async function runOnce(run: string): Promise<Measured> {
+  const begin = performance.now();
+  if (run === 'llama.cpp') {
+    const llama = await openLlama();
+    llama.quantize(f16File(), fileOf(run), { fileType: MIXES[mix].fileType, threads });
+  } else await exportCheckpoint(run === 'f16' ? { file: f16File(), mix: 'f16' } : { file: fileOf(run), mix });
+  const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
+  return {
+    seconds: (performance.now() - begin) / 1000,
+    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
+    peakBytes: maxRSS * 1024,
+  };
+}
+
+async function exportCheckpoint(file: { file: string; mix: Mix }): Promise<void> {
+  const source = await openWeights(checkpoint);
+  const weights = [...weightShapes(source.config)].map(([name, shape]) => source.rows(name, shape) as WeightRows);
+  await writeLlamaGguf({
+    files: [file],
+    config: source.config,
+    tokenizerDir: TOKENIZER,
+    chatTemplate: null,
+    weights,
+    threads,
+  });
+  await source.close();
+}
+
+function sameTensors(read: Awaited<ReturnType<typeof openLlama>>['tensors'], ours: string, theirs: string): boolean {
+  const expected = read(theirs);
+  const [a, b] = [openSync(ours, 'r'), openSync(theirs, 'r')];
+  const part = (file: number, { begin, end }: { begin: number; end: number }) => {
+    const bytes = Buffer.alloc(end - begin);
+    readSync(file, bytes, 0, bytes.length, begin);
+    return bytes;
+  };
+  return [...read(ours)].every(([name, place]) => {
+    const other = expected.get(name);
+    return other !== undefined && other.type === place.type && part(a, place).equals(part(b, other));
+  });
+}
+
+/** Random weights in two files. The same few million numbers in ever new order: making them must not take minutes. */
+async function makeCheckpoint(): Promise<void> {
+  if (existsSync(path.join(checkpoint, 'model.safetensors.index.json'))) return;
+  mkdirSync(checkpoint, { recursive: true });
+  writeFileSync(path.join(checkpoint, 'config.json'), JSON.stringify(CONFIG));
+  const random = new Random(8);
+  const pool = fromFloat32(
+    Float32Array.from({ length: 1 << 22 }, () => 0.02 * random.normal()),
+    'BF16',
+  );
+  const fill = (elements: number): Uint8Array => {
+    const out = new Uint8Array(2 * elements);
+    for (let at = 0; at < out.length; at += 1 << 16) {
+      const from = 2 * random.below((pool.length - (1 << 16)) / 2);
+      out.set(pool.subarray(from, from + Math.min(1 << 16, out.length - at)), at);
+    }
+    return out;
+  };
+  const shapes = [...weightShapes(readLlamaConfig(checkpoint))];
+  const weightMap: Record<string, string> = {};
+  const half = Math.ceil(shapes.length / 2);
+  for (const [index, part] of [shapes.slice(0, half), shapes.slice(half)].entries()) {
+    const name = `model-0000${index + 1}-of-00002.safetensors`;
+    for (const [weight] of part) weightMap[weight] = name;
+    await writeSafetensors(
+      path.join(checkpoint, name),
+      part.map(([weight, shape]) => ({ name: weight, dtype: 'BF16', shape, bytes: () => fill(sizeOf(shape)) })),
+    );
+  }
+  writeFileSync(path.join(checkpoint, 'model.safetensors.index.json'), JSON.stringify({ weight_map: weightMap }));
+}

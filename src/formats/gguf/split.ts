@@ -1,0 +1,54 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { complain } from '../../errors.ts';
+import type { GgufMetadata } from './metadata.ts';
+
+const MAX_PARTS = 65_535;
+
+/**
+ * Files of a model that llama.cpp has split (`name-00001-of-00003.gguf` and so on), given its first; a model that is
+ * not split is its own only part.
+ *
+ * @throws UserError for a part other than the first, a name of another form, and missing parts
+ */
+export function partNames(file: string, metadata: GgufMetadata): string[] {
+  const count = metadata.whole('split.count', 0);
+  if (count <= 1) return [file];
+  if (count > MAX_PARTS)
+    throw metadata.error(
+      'split.count',
+      String(count),
+      `at most ${MAX_PARTS}`,
+      'the file is damaged: download it again',
+    );
+  const name = path.basename(file);
+  const prefix = /^(.*)-\d{5,}-of-\d{5,}\.gguf$/s.exec(name)?.[1];
+  const partName = (index: number) => `${prefix ?? 'NAME'}-${digits(index + 1)}-of-${digits(count)}.gguf`;
+  if (metadata.whole('split.no', 0) !== 0 || name !== partName(0))
+    throw complain({
+      where: file,
+      got: `part ${metadata.whole('split.no', 0) + 1} of a model split into ${count} files`,
+      expected: `the first part, named ${partName(0)}`,
+      remedy: 'pass the first part, with all parts under the names that llama.cpp gave them',
+    });
+  return Array.from({ length: count }, (_, index) => {
+    const part = path.join(path.dirname(file), partName(index));
+    if (!existsSync(part))
+      throw complain({
+        where: file,
+        got: `no file ${partName(index)} beside it`,
+        expected: `all ${count} parts`,
+        remedy: 'download the missing part into the same directory',
+      });
+    return part;
+  });
+}
+
+/** Checks that a file is part `index` (from 0) of its model. */
+export function checkPart(metadata: GgufMetadata, index: number): void {
+  const number = metadata.whole('split.no');
+  if (number !== index)
+    throw metadata.error('split.no', String(number), String(index), 'give the parts back their original names');
+}
+
+const digits = (number: number) => String(number).padStart(5, '0');

@@ -1,0 +1,166 @@
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { Command } from 'commander';
+import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { exportCommand, ggufTypes } from '../../src/cli/export.ts';
+import { runProgram } from '../../src/cli/run.ts';
+import { MIXES } from '../../src/formats/gguf/mixes.ts';
+import { GgufFile } from '../../src/formats/gguf/reader.ts';
+
+const root = mkdtempSync(path.join(os.tmpdir(), 'dawntune-export-'));
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+afterEach(() => vi.restoreAllMocks());
+const freshDir = () => mkdtempSync(path.join(root, 'case-'));
+
+/** Runs `export` with these words; what it printed and its exit code. */
+async function run(...words: string[]): Promise<{ code: number; out: string[]; err: string[] }> {
+  const [out, err]: string[][] = [[], []];
+  vi.spyOn(console, 'log').mockImplementation((line: string) => void out.push(line));
+  vi.spyOn(console, 'error').mockImplementation((line: string) => void err.push(line));
+  const code = await runProgram(new Command('train.ts').addCommand(exportCommand()), [
+    'node',
+    'train.ts',
+    'export',
+    ...words,
+  ]);
+  return { code, out, err };
+}
+
+test('kinds are read without regard to case, each once', () => {
+  expect(ggufTypes('Q4_K_M, q8_0,F16,q8_0')).toEqual(['q4_k_m', 'q8_0', 'f16']);
+  expect(ggufTypes(Object.keys(MIXES).join(','))).toEqual(Object.keys(MIXES));
+  expect(ggufTypes(undefined)).toEqual([]);
+});
+
+describe('what is written', () => {
+  test('several kinds, with a Modelfile', async () => {
+    const dir = path.join(freshDir(), 'deep', 'er');
+    const { code, out, err } = await run('--model', 'models/tiny', '--out', dir, '--gguf', 'Q4_K_M,bf16');
+    expect([code, err]).toEqual([0, []]);
+    const names = ['model-q4_k_m.gguf', 'model-bf16.gguf', 'Modelfile'];
+    expect(out).toEqual(names.map((name) => `wrote ${path.join(dir, name)}`));
+    expect(readdirSync(dir).sort()).toEqual(names.sort());
+    expect(readFileSync(path.join(dir, 'Modelfile'), 'utf8')).toMatch(/^FROM \.\/model-q4_k_m\.gguf\n/);
+    const gguf = await GgufFile.open(path.join(dir, 'model-q4_k_m.gguf'));
+    expect(gguf.metadata.string('general.name')).toBe('tiny');
+    expect(gguf.metadata.whole('general.file_type')).toBe(15);
+    await gguf.close();
+  });
+
+  test('a GGUF file again as another kind: the bytes of the tensors are those from the weights', async () => {
+    const [first, second] = [freshDir(), freshDir()];
+    expect((await run('--model', 'models/tiny', '--out', first, '--gguf', 'f16,q5_k_m')).code).toBe(0);
+    const again = await run('--model', path.join(first, 'model-f16.gguf'), '--out', second, '--gguf', 'q5_k_m');
+    expect([again.code, again.err]).toEqual([0, []]);
+    const [a, b] = await Promise.all([first, second].map((dir) => GgufFile.open(path.join(dir, 'model-q5_k_m.gguf'))));
+    expect(b.names).toEqual(a.names);
+    for (const name of a.names) {
+      const [ours, theirs] = [await a.bytes(name), await b.bytes(name)];
+      expect(Buffer.from(ours).equals(theirs), name).toBe(true);
+    }
+    expect(b.metadata.strings('tokenizer.ggml.tokens')).toEqual(a.metadata.strings('tokenizer.ggml.tokens'));
+    await a.close();
+    await b.close();
+  });
+
+  test('parts, which Ollama does not take', async () => {
+    const dir = freshDir();
+    const words = ['--model', 'models/tiny', '--out', dir, '--gguf', 'q8_0', '--split-max-size', '60K'];
+    expect((await run(...words)).code).toBe(0);
+    expect(readdirSync(dir).every((name) => /^model-q8_0-0000\d-of-0000\d\.gguf$/.test(name))).toBe(true);
+  });
+});
+
+describe('bad input gives one line and leaves nothing', () => {
+  /** A copy of the tiny model to spoil. */
+  function spoiled(spoil: (dir: string) => void): string {
+    const dir = freshDir();
+    cpSync('models/tiny', dir, { recursive: true });
+    spoil(dir);
+    return dir;
+  }
+  const truncated = (dir: string) => {
+    const file = path.join(dir, 'model.safetensors');
+    writeFileSync(file, readFileSync(file).subarray(0, 100_000));
+  };
+  const tooWide = (dir: string) => {
+    const file = path.join(dir, 'model.safetensors');
+    const bytes = readFileSync(file);
+    const header = Number(bytes.readBigUInt64LE(0));
+    const entries = JSON.parse(bytes.subarray(8, 8 + header).toString());
+    const {
+      dtype,
+      data_offsets: [begin],
+    } = entries['model.layers.3.mlp.down_proj.weight'];
+    expect(dtype).toBe('F16');
+    bytes.writeUInt16LE(0x7c00, 8 + header + begin);
+    writeFileSync(file, bytes);
+  };
+  const cases: [string, (words: { out: string }) => string[], RegExp][] = [
+    ['an unknown kind', () => ['--gguf', 'q4_k_m,q9'], /^error: --gguf: got q9, expected some of f32/],
+    ['an empty kind', () => ['--gguf', 'q4_k_m,'], /^error: --gguf: got nothing/],
+    ['nothing to write', () => [], /^error: export: got none of --merged, --gguf and --gguf-adapter/],
+    ['a bad size', () => ['--gguf', 'f16', '--split-max-size', 'big'], /^error: --split-max-size: got big/],
+    ['bad threads', () => ['--gguf', 'f16', '--threads', '0'], /^error: --threads: got 0/],
+    ['no such model', () => ['--gguf', 'f16', '--model', 'missing'], /^error: missing/],
+    ['no such adapter', () => ['--gguf', 'f16', '--adapter', 'missing'], /^error: missing/],
+    ['no such imatrix', () => ['--gguf', 'f16', '--imatrix', 'missing'], /^error: missing: cannot be read/],
+    [
+      'an imatrix that is none',
+      () => ['--gguf', 'q4_0', '--imatrix', 'models/tiny/config.json'],
+      /^error: models\/tiny\/config\.json: got/,
+    ],
+    [
+      'no tokenizer',
+      () => ['--gguf', 'q8_0', '--model', spoiled((dir) => rmSync(path.join(dir, 'tokenizer.json')))],
+      /^error: .*tokenizer\.json: got no such file/,
+    ],
+    [
+      'another kind of tokenizer',
+      () => ['--gguf', 'q8_0', '--model', spoiled((dir) => replace(dir, 'tokenizer.json', '{1,3}', '{1,2}'))],
+      /^error: .*tokenizer\.json: got a pre-tokenizer/,
+    ],
+    [
+      'cut weights',
+      () => ['--gguf', 'q8_0', '--model', spoiled(truncated)],
+      /^error: .*model\.safetensors: is truncated/,
+    ],
+    [
+      'weights that are infinite',
+      () => ['--gguf', 'q4_k_m,q8_0', '--model', spoiled(tooWide)],
+      /^error: \S+: model\.layers\.3\.mlp\.down_proj\.weight: got a value that is NaN or beyond 65504/,
+    ],
+  ];
+  test.each(cases)('%s', async (_, words, expected) => {
+    const out = path.join(freshDir(), 'out');
+    const { code, err } = await run('--out', out, ...words({ out }));
+    expect(code).toBe(1);
+    expect(err).toHaveLength(1);
+    expect(err[0]).toMatch(expected);
+    expect(err[0]).not.toContain('\n');
+    expect(existsSync(out) ? readdirSync(out) : []).toEqual([]);
+  });
+
+  test('a directory below a file', async () => {
+    const dir = freshDir();
+    writeFileSync(path.join(dir, 'file'), '');
+    const { code, err } = await run('--gguf', 'f16', '--out', path.join(dir, 'file', 'out'));
+    expect([code, err.length]).toEqual([1, 1]);
+    expect(err[0]).toMatch(/^error: .*file\/out: [^\n]*ENOTDIR/);
+  });
+
+  test('a file whose place is taken: the other kinds go too', async () => {
+    const dir = freshDir();
+    mkdirSync(path.join(dir, 'model-f16.gguf.part'));
+    const { code, err } = await run('--gguf', 'q8_0,f16', '--out', dir);
+    expect([code, err.length]).toEqual([1, 1]);
+    expect(err[0]).toMatch(/^error: .*model-f16\.gguf: [^\n]*EISDIR/);
+    expect(readdirSync(dir)).toEqual(['model-f16.gguf.part']);
+  });
+});
+
+function replace(dir: string, name: string, from: string, to: string): void {
+  const file = path.join(dir, name);
+  writeFileSync(file, readFileSync(file, 'utf8').replace(from, to));
+}
