@@ -4,6 +4,7 @@ import { UserError } from '../errors.ts';
 import { toFloat32 } from '../formats/elements.ts';
 import { readJsonFile } from '../formats/json.ts';
 import { SafetensorsFile } from '../formats/safetensors.ts';
+import type { SafetensorsDtype } from '../formats/safetensors-header.ts';
 
 /** A tensor of a reference file on the host. */
 export interface ReferenceArray {
@@ -17,17 +18,26 @@ export type Arrays = ReadonlyMap<string, ReferenceArray>;
 export async function readArrays(file: string): Promise<Arrays> {
   if (!existsSync(file)) throw new UserError(`${file}: missing; a reference directory needs it`);
   const source = await SafetensorsFile.open(file);
-  const arrays = new Map<string, ReferenceArray>();
-  for (const { name, shape, dtype } of source.entries.values()) {
-    const bytes = await source.bytes(name);
-    const data =
-      dtype === 'I32' ? new Int32Array(bytes.buffer) : dtype === 'U8' ? bytes : toFloat32(bytes, dtype, name);
-    if (!data.every(Number.isFinite))
-      throw new UserError(`${file}: tensor ${name} has values that are not finite; write the reference data again`);
-    arrays.set(name, { shape, data });
+  try {
+    const arrays = new Map<string, ReferenceArray>();
+    for (const { name, shape, dtype } of source.entries.values()) {
+      const data = elementsOf(await source.bytes(name), dtype, name);
+      if (!data.every(Number.isFinite))
+        throw new UserError(`${file}: tensor ${name} has values that are not finite; write the reference data again`);
+      arrays.set(name, { shape, data });
+    }
+    return arrays;
+  } finally {
+    await source.close();
   }
-  await source.close();
-  return arrays;
+}
+
+/** Whole numbers stay whole; 64 bits are how PyTorch writes token ids. */
+function elementsOf(bytes: Uint8Array, dtype: SafetensorsDtype, name: string): ReferenceArray['data'] {
+  if (dtype === 'U8') return bytes;
+  if (dtype === 'I32') return new Int32Array(bytes.buffer);
+  if (dtype === 'I64') return Int32Array.from(new BigInt64Array(bytes.buffer), Number);
+  return toFloat32(bytes, dtype, name);
 }
 
 /** @throws UserError naming the tensor when it is not there */

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { Tape, withTape } from '../autograd/tape.ts';
+import { complain } from '../errors.ts';
 import { readAdapter } from '../formats/peft.ts';
 import { generate } from '../generate/generate.ts';
 import { attachAdapters, type Trainable } from '../lora/attach.ts';
@@ -125,11 +126,22 @@ const greedySchema = z.object({ prompt: z.array(z.number()).min(1), output: z.ar
 
 /** Greedy continuation with the KV cache, token by token. */
 export async function compareGreedy(report: Report, device: Device, dir: string): Promise<void> {
-  const { prompt, output } = readJson(path.join(dir, 'greedy.json'), greedySchema);
+  const file = path.join(dir, 'greedy.json');
+  const { prompt, output } = readJson(file, greedySchema);
+  const count = output.length - prompt.length;
+  if (count < 1)
+    throw complain({
+      where: `${file}: output`,
+      got: `${output.length} tokens`,
+      expected: `the ${prompt.length} of the prompt and more`,
+      remedy: 'write the reference data again',
+    });
   const model = await loadLlama(device, path.join(dir, 'llama-tiny'), { precision: 'f32' });
-  const tokens: number[] = [];
-  for await (const { token } of generate(model, [prompt], { max_new_tokens: output.length - prompt.length }))
-    tokens.push(token);
-  report.mismatches('greedy f32 tokens', [...prompt, ...tokens], output, BARS.greedy.mismatches);
-  model.dispose();
+  try {
+    const tokens: number[] = [];
+    for await (const { token } of generate(model, [prompt], { max_new_tokens: count })) tokens.push(token);
+    report.mismatches('greedy f32 tokens', [...prompt, ...tokens], output, BARS.greedy.mismatches);
+  } finally {
+    model.dispose();
+  }
 }

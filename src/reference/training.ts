@@ -46,9 +46,9 @@ export async function compareTraining(report: Report, device: Device, dir: strin
     });
     report.maxError(`${title} grad_norms`, run.norms, grad_norms, BARS.training.gradientNorm);
     report.maxError(`${title} learning rates`, run.rates, lrs, BARS.training.learningRate);
-    for (const [name, values] of final.tensors) {
-      const got = run.adapter.get(name);
-      if (got) report.relativeL2(`${title} ${name}`, got, values, BARS.training.adapter);
+    for (const name of new Set([...run.adapter.keys(), ...final.tensors.keys()])) {
+      const [got, want] = [run.adapter.get(name), final.tensors.get(name)];
+      if (got && want) report.relativeL2(`${title} ${name}`, got, want, BARS.training.adapter);
       else report.missing(`${title} ${name}`);
     }
   }

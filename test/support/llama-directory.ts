@@ -58,7 +58,7 @@ function rounded(values: Float64Array, dtype: FileDtype): Float64Array {
 export interface FileTensor {
   shape: readonly number[];
   data: ArrayLike<number>;
-  dtype?: FileDtype | 'I32' | 'U8';
+  dtype?: FileDtype | 'I32' | 'I64' | 'U8';
 }
 
 /** Writes tensors as one safetensors file. */
@@ -72,6 +72,7 @@ export async function writeTensors(file: string, tensors: ReadonlyMap<string, Fi
       dtype,
       bytes: () => {
         if (dtype === 'U8') return Uint8Array.from(data);
+        if (dtype === 'I64') return new Uint8Array(BigInt64Array.from(Array.from(data, BigInt)).buffer);
         if (dtype === 'I32') return new Uint8Array(Int32Array.from(data).buffer);
         return fromFloat32(Float32Array.from(data), dtype);
       },
