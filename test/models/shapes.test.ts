@@ -7,6 +7,7 @@ import { parsePeftConfig } from '../../src/formats/peft-config.ts';
 import { generate } from '../../src/generate/generate.ts';
 import { attachAdapters, PREFIX, type Trainable } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
+import { KvCache } from '../../src/models/kv-cache.ts';
 import type { Llama } from '../../src/models/llama.ts';
 import { loadLlama } from '../../src/models/load.ts';
 import { BARS } from '../../src/reference/bars.ts';
@@ -159,3 +160,61 @@ test.each([SHAPE_CASES[1], SHAPE_CASES[2]])('the truth itself against central di
     expect(Math.abs(difference - slope), name).toBeLessThan(1e-6 * Math.max(1, Math.abs(slope)));
   }
 });
+
+test.each(['F16', 'BF16'] as const)('weights from %s files', async (dtype) => {
+  const { config, lengths } = SHAPE_CASES[6];
+  const weights = randomWeights(config, 5, dtype);
+  const dir = path.join(scratch, dtype);
+  await writeLlama(dir, config, weights, dtype);
+  const documents = randomDocuments(config.vocab_size, lengths, 6);
+  for (const precision of ['f32', 'mixed'] as const) {
+    const model = await loadLlama(device, dir, { precision, trainable: true });
+    await holdTo(model, new LlamaF64(config, weights), documents, weightsOf(model));
+    model.dispose();
+  }
+});
+
+test.each(['f32', 'mixed'] as const)(
+  'a KV cache that several sequences fill in uneven pieces, %s',
+  async (precision) => {
+    const { config } = SHAPE_CASES[1];
+    const weights = randomWeights(config, 7);
+    const dir = path.join(scratch, `pieces ${precision}`);
+    await writeLlama(dir, config, weights);
+    const truth = new LlamaF64(config, weights);
+    const sequences = randomDocuments(config.vocab_size, [40, 3, 37], 9).map(({ input_ids }) => Array.from(input_ids));
+    const model = await loadLlama(device, dir, { precision });
+    const cache = new KvCache(device, {
+      sequences: 3,
+      capacity: 41,
+      layers: config.num_hidden_layers,
+      heads: config.num_key_value_heads!,
+      headSize: config.head_dim!,
+      dtype: model.compute,
+    });
+    const done = [0, 0, 0];
+    for (const counts of [
+      [33, 1, 2],
+      [1, 0, 30],
+      [0, 1, 1],
+      [5, 1, 4],
+      [1, 0, 0],
+    ]) {
+      const pieces = counts.map((count, s) => sequences[s].slice(done[s], done[s] + count));
+      const logits = await device.scopeAsync(async () => model.next(pieces, cache).numbers());
+      let row = 0;
+      for (const [s, count] of counts.entries()) {
+        done[s] += count;
+        if (count === 0) continue;
+        const want = truth.logits([{ input_ids: sequences[s].slice(0, done[s]) }]).slice(-config.vocab_size);
+        const own = logits.slice(row * config.vocab_size, ++row * config.vocab_size);
+        if (precision === 'f32') expect(maxErrorOverMax(own, want)).toBeLessThan(BARS.f32.logits);
+        else expect(relativeL2(own, want)).toBeLessThan(BARS.mixed.gradient);
+      }
+      expect(logits.length).toBe(row * config.vocab_size);
+    }
+    expect(done).toEqual([40, 3, 37]);
+    cache.dispose();
+    model.dispose();
+  },
+);
