@@ -1,4 +1,4 @@
-import { castTo } from '../../tensor/copy.ts';
+import { castTo, contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -16,7 +16,8 @@ export interface LinearOptions {
   dtype?: Float;
 }
 
-const rowsOf = (x: Tensor) => x.view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
+const rowsOf = (x: Tensor) =>
+  (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
 
 /** The weight as a dense tensor in the dtype of the products; scratch if it has to be made. */
 const denseWeight = (weight: Tensor, compute: Float) => castTo(weight.dense(compute), compute);

@@ -63,8 +63,8 @@ export const rmsNormOperation = operation<RmsNormOptions>({
     checkShape('rmsNorm', 'weight', weight.shape, [x.shape[x.shape.length - 1]]);
   },
 
-  forward([input, weight], { eps, dtype = input.dtype as 'f32' | 'f16' }) {
-    const x = contiguous(input);
+  forward(inputs, { eps, dtype = inputs[0].dtype as 'f32' | 'f16' }) {
+    const [x, weight] = inputs.map(contiguous);
     const rows = x.size / weight.size;
     const y = Tensor.empty(x.device, x.shape, dtype);
     const statistics = Tensor.empty(x.device, [rows, 2]);
@@ -75,8 +75,8 @@ export const rmsNormOperation = operation<RmsNormOptions>({
 
   keeps: () => ({ inputs: [0, 1] }),
 
-  backward({ grad, inputs: [input, weight], attributes: { eps }, needs }) {
-    const x = contiguous(input);
+  backward({ grad, inputs, attributes: { eps }, needs }) {
+    const [x, weight] = inputs.map(contiguous);
     const [width, rows] = [weight.size, x.size / weight.size];
     const statistics = Tensor.empty(x.device, [rows, 2]);
     launch('gradient_statistics', { x, weight, grad, statistics }, eps, rows);
