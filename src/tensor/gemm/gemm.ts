@@ -136,14 +136,15 @@ function splitColumns(product: Product, path: GemmPath): void {
 
 /** Pieces of the inner dimension, added up one after the other. */
 function splitDepth(product: Product, path: GemmPath): void {
-  const { a, b, y, transposeA, transposeB, m, n } = product;
+  const { a, b, y, transposeA, transposeB } = product;
   let { addend } = product;
   const parts = rowParts(flat(transposeB || (transposeA && a.bytes > b.bytes) ? a : b));
   for (const [index, { row, rows }] of parts.entries()) {
     const end = row + rows.shape[0];
     const cut = (x: Tensor, alongRows: boolean) =>
       batched(alongRows ? flat(x).slice(0, row, end) : contiguous(flat(x).slice(1, row, end)));
-    const target = index === parts.length - 1 ? y : Tensor.empty(a.device, [1, m, n]);
+    // As wide as y, of which this may be some columns only.
+    const target = index === parts.length - 1 ? y : Tensor.empty(a.device, y.shape);
     splitProduct({ ...product, a: cut(a, transposeA), b: cut(b, !transposeB), y: target, addend, k: end - row }, path);
     addend = target;
   }
