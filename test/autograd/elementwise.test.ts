@@ -54,6 +54,22 @@ describe.each(Object.keys(binaryOperations) as BinaryName[])('%s', (name) => {
       });
   });
 
+  test.each([
+    ['f32', 'f16'],
+    ['f16', 'f32'],
+  ] as const)('%s with %s', async (first, second) => {
+    const device = await testDevice();
+    for (const [a, b] of PAIRS)
+      await checkOp(binaryOperations[name], {
+        device,
+        inputs: [
+          { shape: a, dtype: first },
+          { shape: b, dtype: second, values: name === 'div' ? positive : undefined },
+        ],
+        attributes: undefined,
+      });
+  });
+
   test('tensors larger than one binding', async () => {
     const device = await limitedDevice({ maxBindingBytes: 4096 });
     await checkOp(binaryOperations[name], {

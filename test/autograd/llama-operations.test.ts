@@ -22,6 +22,23 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
     });
   });
 
+  test('rmsNorm with a weight in f16', async () => {
+    for (const shape of [
+      [3, 7],
+      [70, 6],
+    ])
+      for (const out of ['f32', 'f16'] as const)
+        await checkOp(rmsNormOperation, {
+          device: await testDevice(),
+          inputs: [
+            { shape, dtype },
+            { shape: shape.slice(-1), dtype: 'f16' },
+          ],
+          attributes: { eps: 1e-5, dtype: out },
+          probes: 12,
+        });
+  });
+
   test.each([
     [1, 1, 2],
     [5, 3, 6],

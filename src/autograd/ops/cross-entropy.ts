@@ -1,7 +1,7 @@
 import { complain } from '../../errors.ts';
 import { castTo, contiguous } from '../../tensor/copy.ts';
 import { addStatistics, type LogitRange, lossesOf, softmaxGradient } from '../../tensor/cross-entropy.ts';
-import { addInto, mapBinary } from '../../tensor/elementwise.ts';
+import { addInto, expressionVariants, mapBinary } from '../../tensor/elementwise.ts';
 import { gatherRows } from '../../tensor/gather.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { Indices } from '../../tensor/indices.ts';
@@ -17,6 +17,10 @@ import { apply } from '../tape.ts';
 const CHUNK_BYTES = 64 * 2 ** 20;
 /** Softmax − one-hot lies in −1…1 and is small where it matters: as f16 it is stored times this, clear of subnormals. */
 const HALF_SCALE = 1024;
+/** How an incoming gradient scales the saved ones. */
+const SCALED = 'a * b * alpha';
+
+export const variants = expressionVariants('binary', SCALED);
 
 export interface CrossEntropyOptions {
   /** What the sum of losses is divided by: the number of target tokens of the whole optimiser step. */
@@ -163,8 +167,7 @@ export const linearCrossEntropyOperation = operation<Attributes>({
     if (rows.length === 0)
       return [hidden, weight].map((x, i) => (needs[i] ? Tensor.zeros(device, x.shape, x.dtype) : null));
     // The incoming gradient carries the loss scale and stays on the device. Scaled in f32, then rounded once.
-    const scaled = (x: Tensor) =>
-      mapBinary('linearCrossEntropy', 'a * b * alpha', x, grad, 1 / attributes.normalizer, 'f32');
+    const scaled = (x: Tensor) => mapBinary('linearCrossEntropy', SCALED, x, grad, 1 / attributes.normalizer, 'f32');
     const forWeight = needs[1] ? scaled(saved[needs[0] ? 1 : 0]) : null;
     if (!needs[0]) return [null, forWeight];
     return [gatherRows(scaled(saved[0]), places(device, hidden.shape[0], rows), hidden.dtype), forWeight];
