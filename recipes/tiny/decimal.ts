@@ -28,7 +28,7 @@ export function randomDecimal(random: Random): Decimal {
 }
 
 /** The pair that the demonstration asks about. */
-export const DEMO_PAIR: readonly [Decimal, Decimal] = [decimal('9.11'), decimal('9.9')];
+const DEMO_PAIR: readonly [Decimal, Decimal] = [decimal('9.11'), decimal('9.9')];
 
 /** The same for both orders and spellings of two numbers. */
 export function pairKey(a: Decimal, b: Decimal): string {
@@ -39,7 +39,7 @@ export function pairKey(a: Decimal, b: Decimal): string {
  * One pair in eight, and the demonstration's, is never shown in pre-training or fine-tuning: held-out questions are
  * about these.
  */
-export function isHeldOut(a: Decimal, b: Decimal): boolean {
+function isHeldOut(a: Decimal, b: Decimal): boolean {
   const key = pairKey(a, b);
   if (key === pairKey(...DEMO_PAIR)) return true;
   let hash = 0x811c9dc5;

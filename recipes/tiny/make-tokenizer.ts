@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { CHAT_TEMPLATES } from '../../src/data/chat-template.ts';
 import { Random } from '../../src/data/random.ts';
+import { addedToken, byteLevelBpeJson, LLAMA3_WORDS } from '../../src/formats/byte-level-bpe.ts';
 import { writeFileAtomic } from '../../src/formats/write-file.ts';
 import { answerText, questionText, randomQuestion, SMALL_TALK } from './conversations.ts';
 import { corpusDocument, textOf } from './corpus.ts';
@@ -9,10 +10,6 @@ import { byteAlphabet, trainMerges } from './train-bpe.ts';
 
 const VOCABULARY = 512;
 const SPECIAL = ['<|begin_of_text|>', '<|end_of_text|>', '<|im_start|>', '<|im_end|>', '<|pad|>'];
-/** Llama 3's pre-tokenizer, which llama.cpp knows as llama-bpe. */
-const SPLIT =
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-
 /** Words of the corpus and of chats, as strings of byte characters; numbers are left out, so that digits stay single. */
 function countWords(): Map<string, number> {
   const random = new Random(7);
@@ -27,7 +24,7 @@ function countWords(): Map<string, number> {
   const counts = new Map<string, number>();
   // JavaScript has no (?i:…) before ES2025; both cases of the contractions are written out here.
   const split = new RegExp(
-    SPLIT.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'[sStTmMdD]|'(?:[rR][eE]|[vV][eE]|[lL][lL])"),
+    LLAMA3_WORDS.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", "'[sStTmMdD]|'(?:[rR][eE]|[vV][eE]|[lL][lL])"),
     'gu',
   );
   const encoder = new TextEncoder();
@@ -43,44 +40,15 @@ function countWords(): Map<string, number> {
 const alphabet = byteAlphabet().sort();
 const merges = trainMerges(countWords(), VOCABULARY - alphabet.length - SPECIAL.length);
 const tokens = [...alphabet, ...merges.map(([left, right]) => left + right)];
-const special = SPECIAL.map((content, i) => ({
-  id: tokens.length + i,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special: true,
-}));
+const special = SPECIAL.map((content, i) => addedToken(tokens.length + i, content, true));
 
-const tokenizer = {
-  version: '1.0',
-  truncation: null,
-  padding: null,
-  added_tokens: special,
-  normalizer: null,
-  pre_tokenizer: {
-    type: 'Sequence',
-    pretokenizers: [
-      { type: 'Split', pattern: { Regex: SPLIT }, behavior: 'Isolated', invert: false },
-      { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
-    ],
-  },
+const tokenizer = byteLevelBpeJson({
+  words: LLAMA3_WORDS,
+  vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+  merges: merges.map(([left, right]) => `${left} ${right}`),
+  added: special,
   post_processor: null,
-  decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-  model: {
-    type: 'BPE',
-    dropout: null,
-    unk_token: null,
-    continuing_subword_prefix: null,
-    end_of_word_suffix: null,
-    fuse_unk: false,
-    byte_fallback: false,
-    ignore_merges: true,
-    vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-    merges: merges.map(([left, right]) => `${left} ${right}`),
-  },
-};
+});
 
 const config = {
   tokenizer_class: 'PreTrainedTokenizerFast',

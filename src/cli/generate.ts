@@ -23,7 +23,7 @@ function whole(text: string, flag: string, most: number): number {
 }
 
 /** Flags that say which model to load. */
-export function addModelOptions(command: Command): Command {
+function addModelOptions(command: Command): Command {
   return command
     .option('--model <path>', 'Hugging Face directory or GGUF file of the base model', 'models/tiny')
     .option('--adapter <dir>', 'PEFT adapter directory to put on it')

@@ -3,6 +3,7 @@ import { type PeftConfig, resolveTargets, type Target } from '../formats/peft-co
 import type { Linear } from '../models/linear.ts';
 import type { Llama } from '../models/llama.ts';
 import { castTo } from '../tensor/copy.ts';
+import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { initialMatrices, Lora, type LoraMatrices } from './lora.ts';
 
@@ -27,16 +28,12 @@ export const PREFIX = 'base_model.model.';
 export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterStart): Trainable[] {
   const linears = model.linears();
   const trainables: Trainable[] = [];
-  for (const { module, r, scaling } of adapterTargets(config, [...linears.keys()])) {
+  for (const target of adapterTargets(config, [...linears.keys()])) {
+    const { module, r } = target;
     const linear = linears.get(module) as Linear;
     const matrices =
       'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(linear.weight.shape, r, start.uniform);
-    linear.adapter = new Lora(
-      model.device,
-      linear.weight.shape,
-      { r, scaling, dropout: config.lora_dropout, name: module },
-      matrices,
-    );
+    linear.adapter = loraFor(model.device, linear.weight.shape, target, config, matrices);
     for (const { name, tensor } of linear.adapter.parameters())
       trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
   }
@@ -47,6 +44,17 @@ export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterS
       trainables.map(({ name }) => name),
     );
   return trainables;
+}
+
+/** The adapter of one linear layer, its weight of shape [out, in]. */
+export function loraFor(
+  device: Device,
+  shape: readonly number[],
+  { module, r, scaling }: Target,
+  { lora_dropout: dropout }: PeftConfig,
+  matrices: LoraMatrices,
+): Lora {
+  return new Lora(device, shape, { r, scaling, dropout, name: module }, matrices);
 }
 
 /**

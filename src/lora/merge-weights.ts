@@ -2,15 +2,14 @@ import { complain } from '../errors.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import type { SavedAdapter } from '../formats/peft.ts';
 import type { Target } from '../formats/peft-config.ts';
-import { weightShapes } from '../models/init.ts';
+import { isLayerMatrix, linearNames, weightShapes } from '../models/init.ts';
 import { loadWeight } from '../models/load.ts';
 import { computedRows, type WeightRows } from '../models/weight-rows.ts';
 import type { WeightSource } from '../models/weight-source.ts';
 import { floatsFromBnb } from '../quant/bnb-checkpoint.ts';
 import { castTo } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
-import { adapterTargets, checkAllUsed, PREFIX, savedMatrices, savedModules, savedTensor } from './attach.ts';
-import { Lora } from './lora.ts';
+import { adapterTargets, checkAllUsed, loraFor, PREFIX, savedMatrices, savedModules, savedTensor } from './attach.ts';
 
 /** What becomes of a base model's weights on their way into a file. */
 export interface MergeOptions {
@@ -29,12 +28,12 @@ export interface MergeOptions {
  */
 export function mergeWeights(source: WeightSource, options: MergeOptions): WeightRows[] {
   const shapes = weightShapes(source.config);
-  const { targets, head } = readAdapter(options.adapter, [...shapes.keys()], source.config);
+  const { targets, head } = readAdapter(options.adapter, source.config);
   if (head) shapes.set('lm_head.weight', [source.config.vocab_size, source.config.hidden_size]);
   return [...shapes].map(([name, shape]) => {
     if (head && name === 'lm_head.weight') return computedRows({ name, shape, values: async () => head });
     const target = targets.get(name.replace(/\.weight$/, ''));
-    const quantised = options.load_in_4bit && shape.length === 2 && name.startsWith('model.layers.');
+    const quantised = options.load_in_4bit && isLayerMatrix(name, shape);
     if (target || quantised)
       return computedRows({ name, shape, values: () => merged(source, name, shape, target, options) });
     return source.rows(name, shape) ?? computedRows({ name, shape, values: () => dequantised(source, name, shape) });
@@ -49,13 +48,11 @@ async function dequantised(source: WeightSource, name: string, shape: readonly n
 }
 
 /** Which layers an adapter changes, and the head where it was trained as a whole. */
-function readAdapter(adapter: SavedAdapter | null, weights: readonly string[], model: LlamaConfig) {
+function readAdapter(adapter: SavedAdapter | null, model: LlamaConfig) {
   const targets = new Map<string, Target>();
   if (!adapter) return { targets, head: null };
   const { config, tensors } = adapter;
-  const linears = weights.filter((name) => /_proj\.weight$|^lm_head/.test(name)).map((name) => name.slice(0, -7));
-  for (const target of adapterTargets(config, model.tie_word_embeddings ? [...linears, 'lm_head'] : linears))
-    targets.set(target.module, target);
+  for (const target of adapterTargets(config, linearNames(model))) targets.set(target.module, target);
   const heads = savedModules(config).map((module) => `${PREFIX}${module}.weight`);
   const used = [...targets.keys()].flatMap((module) => {
     savedMatrices(tensors, module);
@@ -84,7 +81,10 @@ async function merged(
 ): Promise<Float32Array> {
   const device = await open();
   const weight = await loadWeight(device, source, name, shape, { precision: 'f32', load_in_4bit });
-  const lora = adapter && target ? loraOf(device, shape, target, adapter) : null;
+  const lora =
+    adapter && target
+      ? loraFor(device, shape, target, adapter.config, savedMatrices(adapter.tensors, target.module))
+      : null;
   try {
     return await device.scopeAsync(async () => {
       const dense = castTo(weight.dense('f32'), 'f32');
@@ -94,14 +94,4 @@ async function merged(
     weight.dispose();
     for (const { tensor } of lora?.parameters() ?? []) tensor.dispose();
   }
-}
-
-function loraOf(device: Device, shape: readonly number[], target: Target, { config, tensors }: SavedAdapter): Lora {
-  const { module, r, scaling } = target;
-  return new Lora(
-    device,
-    shape,
-    { r, scaling, dropout: config.lora_dropout, name: module },
-    savedMatrices(tensors, module),
-  );
 }

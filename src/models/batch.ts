@@ -30,7 +30,7 @@ export interface Batch {
 }
 
 /** Labels shifted to the positions that predict them; the last token of a document predicts nothing. */
-export function shiftLabels(labels: ArrayLike<number>): number[] {
+function shiftLabels(labels: ArrayLike<number>): number[] {
   return Array.from({ length: labels.length }, (_, i) => (i + 1 < labels.length ? labels[i + 1] : IGNORE_INDEX));
 }
 

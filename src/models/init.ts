@@ -24,6 +24,11 @@ export function weightShapes(config: LlamaConfig): Map<string, number[]> {
   return shapes;
 }
 
+/** Whether a weight is a matrix of a block: what 4-bit loading quantises. */
+export function isLayerMatrix(name: string, shape: readonly number[]): boolean {
+  return shape.length === 2 && name.startsWith('model.layers.');
+}
+
 /** Names of the linear layers that adapters may attach to, as {@link Llama.linears} has them, before any weight is read. */
 export function linearNames(config: LlamaConfig): string[] {
   const layers = [...weightShapes(config).keys()].filter((name) => name.endsWith('_proj.weight'));

@@ -3,7 +3,7 @@ import { nf4FromBnb } from '../quant/bnb-checkpoint.ts';
 import { quantizeNf4 } from '../quant/nf4.ts';
 import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { weightShapes } from './init.ts';
+import { isLayerMatrix, weightShapes } from './init.ts';
 import { Llama, type Precision } from './llama.ts';
 import { openWeights } from './open-weights.ts';
 import type { WeightSource } from './weight-source.ts';
@@ -51,7 +51,7 @@ export async function loadWeight(
   shape: readonly number[],
   { precision, load_in_4bit = false, trainable = false }: LoadOptions,
 ): Promise<Tensor> {
-  const layerMatrix = shape.length === 2 && name.startsWith('model.layers.');
+  const layerMatrix = isLayerMatrix(name, shape);
   const parts = layerMatrix ? await source.nf4Parts(name) : null;
   if (parts) return nf4FromBnb(device, name, shape, parts);
   const values = await source.floats(name, shape);

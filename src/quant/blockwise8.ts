@@ -4,7 +4,7 @@ import { dynamicMap } from './dynamic-map.ts';
 import { codeLimits } from './nearest-code.ts';
 
 /** Elements that share a scale. */
-export const BLOCK8 = 256;
+const BLOCK8 = 256;
 
 /** 8-bit codes with a scale for each {@link BLOCK8} of them: x ≈ map[code] · absmax. */
 export interface Blockwise8 {

@@ -14,7 +14,7 @@ export function passes({ error, bound }: Comparison): boolean {
 }
 
 /** One line of the report. */
-export function comparisonLine(comparison: Comparison): string {
+function comparisonLine(comparison: Comparison): string {
   const { name, error, bound, measure } = comparison;
   return `${passes(comparison) ? 'ok  ' : 'FAIL'} ${name.padEnd(64)} ${measure.padEnd(18)} ${error.toExponential(2)} <= ${bound.toExponential(1)}`;
 }

@@ -67,7 +67,7 @@ export function templateWarning(template: ChatTemplate, tokenizer: Tokenizer): s
 }
 
 /** PEFT's description of the adapters that a run trains. */
-export function adapterConfigOf(config: TrainConfig): PeftConfig {
+function adapterConfigOf(config: TrainConfig): PeftConfig {
   const { model, r, lora_alpha, lora_dropout, use_rslora, target_modules, modules_to_save } = config;
   return parsePeftConfig(
     {

@@ -88,11 +88,11 @@ export async function writeModel(
   options: GgufOptions = {},
 ): Promise<string[]> {
   const written: string[] = [];
+  const chatTemplate = template?.source ?? null;
   if (merged) {
     const to = path.join(dir, 'merged');
-    const chatTemplate = template?.source ?? null;
-    const options = { dtype: merged, tokenizerDir: base, chatTemplate, endOfTurn };
-    const save = (staging: string) => saveWeights(config, weights, staging, options);
+    const save = (staging: string) =>
+      saveWeights(config, weights, staging, { dtype: merged, tokenizerDir: base, chatTemplate, endOfTurn });
     // Shards of an earlier model would be taken for parts of this one.
     await fillDirectory(to, save, [...TOKENIZER_FILES, 'model.safetensors.index.json']);
     written.push(to);
@@ -105,7 +105,7 @@ export async function writeModel(
     files,
     config,
     tokenizerDir: base,
-    chatTemplate: template?.source ?? null,
+    chatTemplate,
     weights,
     name: path.basename(path.resolve(base), '.gguf'),
   });

@@ -1,3 +1,4 @@
+import { addedToken, byteLevelBpeJson, LLAMA3_WORDS } from '../byte-level-bpe.ts';
 import { checkLlama } from './llama-config.ts';
 import type { GgufMetadata } from './metadata.ts';
 
@@ -8,13 +9,10 @@ export interface TokenizerFiles {
 }
 
 /** Kinds of token in llama.cpp's vocabulary. */
-const TOKEN_TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+export const TOKEN_TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
 /** How text is cut into words before the merges, by llama.cpp's name for it. */
-const WORDS: Readonly<Record<string, string>> = {
-  'llama-bpe':
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
-};
+export const WORDS: Readonly<Record<string, string>> = { 'llama-bpe': LLAMA3_WORDS };
 /** Other names that llama.cpp reads as llama-bpe. */
 const ALIASES = ['llama3', 'llama-v3'];
 
@@ -22,8 +20,7 @@ const KEY = 'tokenizer.ggml';
 const REMEDY = "use a Llama 3 model, or one of its kind, or pass the model's Hugging Face directory";
 
 /**
- * The tokenizer of a GGUF file as Hugging Face stores it: byte-level BPE as of Llama 3, which takes a word that is a
- * token as it is, whatever the merges say.
+ * The tokenizer of a GGUF file as Hugging Face stores it.
  *
  * @throws UserError for a file that is no Llama, a tokenizer of another kind, or a damaged vocabulary, naming the key
  */
@@ -35,34 +32,13 @@ export function readTokenizerFiles(metadata: GgufMetadata): TokenizerFiles {
   const known = new Set([...vocab.keys(), ...added.map(({ content }) => content)]);
   const special = specialTokens(metadata, known);
   const bos = metadata.boolean(`${KEY}.add_bos_token`, true) ? special.bos_token : undefined;
-  const tokenizer = {
-    version: '1.0',
-    truncation: null,
-    padding: null,
-    added_tokens: added,
-    normalizer: null,
-    pre_tokenizer: {
-      type: 'Sequence',
-      pretokenizers: [
-        { type: 'Split', pattern: { Regex: words(metadata) }, behavior: 'Isolated', invert: false },
-        { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
-      ],
-    },
+  const tokenizer = byteLevelBpeJson({
+    words: words(metadata),
+    vocab: Object.fromEntries(vocab),
+    merges: merges(metadata, known),
+    added,
     post_processor: bos === undefined ? null : bosBefore(bos, metadata.whole(`${KEY}.bos_token_id`)),
-    decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
-    model: {
-      type: 'BPE',
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: true,
-      vocab: Object.fromEntries(vocab),
-      merges: merges(metadata, known),
-    },
-  };
+  });
   const template = metadata.string('tokenizer.chat_template', null);
   const config = {
     tokenizer_class: 'PreTrainedTokenizerFast',
@@ -80,11 +56,6 @@ function words(metadata: GgufMetadata): string {
   const pattern = WORDS[ALIASES.includes(name) ? 'llama-bpe' : name];
   if (pattern === undefined) throw metadata.error(`${KEY}.pre`, name, Object.keys(WORDS).join(' or '), REMEDY);
   return pattern;
-}
-
-/** A token that is recognised in text before it is cut into words. */
-function addedToken(id: number, content: string, special: boolean) {
-  return { id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special };
 }
 
 function vocabulary(metadata: GgufMetadata) {

@@ -2,12 +2,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { complain, UserError } from '../../errors.ts';
+import { readJsonFile } from '../json.ts';
 import type { GgufValue } from './byte-writer.ts';
 import { isGguf, readGgufHeader } from './reader.ts';
-import { readTokenizerFiles } from './tokenizer-files.ts';
+import { readTokenizerFiles, TOKEN_TYPE, WORDS } from './tokenizer-files.ts';
 
-/** Kinds of token in llama.cpp's vocabulary. */
-const TOKEN_TYPE = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
+const REMEDY = 'a GGUF file needs the tokenizer';
 
 const templatePart = z.looseObject({ SpecialToken: z.looseObject({ id: z.string() }).optional() });
 const postProcessor = z.looseObject({ type: z.string(), single: z.array(templatePart).optional() });
@@ -41,12 +41,6 @@ const configSchema = z.looseObject({
   chat_template: z.union([z.string(), namedTemplates]).nullish(),
 });
 type TokenizerConfig = z.infer<typeof configSchema>;
-
-/** Pre-tokenizers that llama.cpp knows by name, told by the regular expression that cuts text into words. */
-const PRE_TOKENIZERS: Readonly<Record<string, string>> = {
-  "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+":
-    'llama-bpe',
-};
 
 /** Ids that config.json names, for tokens that the tokenizer's own files do not. */
 interface FallbackIds {
@@ -127,7 +121,7 @@ function preTokenizer(file: string, pre: unknown): string {
   const { type, pretokenizers } = (pre ?? {}) as { type?: string; pretokenizers?: unknown[] };
   const steps = (type === 'Sequence' ? pretokenizers : [pre]) as { type?: string; pattern?: { Regex?: string } }[];
   const [split, bytes] = steps ?? [];
-  const known = PRE_TOKENIZERS[split?.pattern?.Regex ?? ''];
+  const known = Object.keys(WORDS).find((name) => WORDS[name] === split?.pattern?.Regex);
   if (known && steps.length === 2 && split.type === 'Split' && bytes.type === 'ByteLevel') return known;
   throw complain({
     where: file,
@@ -181,8 +175,13 @@ function fromDirectory(dir: string): Source {
   const file = path.join(dir, 'tokenizer.json');
   const configFile = path.join(dir, 'tokenizer_config.json');
   const templateFile = path.join(dir, 'chat_template.jinja');
-  const tokenizer = check(file, readJson(file), fileSchema, 'GGUF files are written for byte-level BPE tokenizers');
-  const json = existsSync(configFile) ? readJson(configFile) : {};
+  const tokenizer = check(
+    file,
+    readJsonFile(file, REMEDY),
+    fileSchema,
+    'GGUF files are written for byte-level BPE tokenizers',
+  );
+  const json = existsSync(configFile) ? readJsonFile(configFile, REMEDY) : {};
   const config = check(configFile, json, configSchema, 'download it again');
   // As in transformers, the template in a file of its own goes before the other.
   if (existsSync(templateFile)) config.chat_template = readFileSync(templateFile, 'utf8');
@@ -192,15 +191,6 @@ function fromDirectory(dir: string): Source {
 function fromGguf(file: string): Source {
   const { tokenizer, config } = readTokenizerFiles(readGgufHeader(file).metadata);
   return { file, tokenizer: fileSchema.parse(tokenizer), config: configSchema.parse(config) };
-}
-
-function readJson(file: string): unknown {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8'));
-  } catch (error) {
-    const problem = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : (error as Error).message;
-    throw new UserError(`${file}: cannot be read as JSON (${problem}); a GGUF file needs the tokenizer`);
-  }
 }
 
 function check<T>(file: string, json: unknown, schema: z.ZodType<T>, remedy: string): T {
