@@ -20,6 +20,8 @@ export interface Gemm {
   alpha?: number;
   /** Added to the product; [..., M, N]. */
   addend?: Tensor;
+  /** A thin pair of operands whose product is added too, unscaled: [..., M, R] and [..., R, N], transposed like a and b. */
+  rider?: { a: Tensor; b: Tensor };
   /** Dtype of the result. */
   dtype: 'f32' | 'f16';
   /** Forced by tests and benches; chosen from operands and adapter if left out. */
@@ -27,7 +29,7 @@ export interface Gemm {
 }
 
 /**
- * alpha · op(a) · op(b) + addend, with sums in f32.
+ * alpha · op(a) · op(b) + op(rider.a) · op(rider.b) + addend, with sums in f32.
  *
  * Leading dimensions are batches: equal in both operands, or all 1 (or absent) in one. Operands that exceed one
  * binding are cut. The order of additions depends on the shapes and the path alone.
@@ -35,7 +37,15 @@ export interface Gemm {
  * @returns [..., M, N] in `dtype`
  * @throws UserError for shapes that do not fit and for a forced path that this adapter or these operands lack
  */
-export function gemm({ a, b, transposeA = false, transposeB = false, alpha = 1, addend, dtype, path }: Gemm): Tensor {
+export function gemm({ rider, ...options }: Gemm): Tensor {
+  if (!rider) return product(options);
+  return options.a.device.scope(() => {
+    const addend = product({ ...options, ...rider, alpha: 1, dtype: 'f32' });
+    return product({ ...options, addend });
+  });
+}
+
+function product({ a, b, transposeA = false, transposeB = false, alpha = 1, addend, dtype, path }: Gemm): Tensor {
   const [m, k] = matrixOf(a, transposeA);
   const [kOfB, n] = matrixOf(b, transposeB);
   const batch = Math.max(batchOf(a), batchOf(b));
