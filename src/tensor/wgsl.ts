@@ -24,11 +24,16 @@ function linesOf(file: string, from: string): string[] {
 /**
  * Expands a kernel file to WGSL text.
  *
- * Two things are added to WGSL: `{{NAME}}` is replaced by a define, and a line
- * `#include "file.wgsl" with a=1, b={{B}}` is replaced by that file, whose own placeholders are filled from
- * the including file's defines and the arguments. Includes without arguments are inserted once.
+ * Three things are added to WGSL:
+ * - `{{NAME}}` is replaced by a define.
+ * - A line `#include "file.wgsl" with a=1, b={{B}}` is replaced by that file, whose own placeholders are filled from
+ *   the including file's defines and the arguments. Includes without arguments are inserted once.
+ * - The lines between `#for i in 0..{{COUNT}}` and `#end` are repeated for i = 0 … COUNT − 1, with `{{i}}` replaced by
+ *   the number. Loops nest. They are for what must not be left to a driver's unrolling: arrays that may live in
+ *   registers only if every index is a constant.
  *
- * @throws UserError naming file and line for an unknown or circular include or a placeholder without a value
+ * @throws UserError naming file and line for an unknown or circular include, a placeholder without a value and a loop
+ *   that cannot be read or has no end
  */
 export function expand(file: string, defines: Defines): string {
   return expandFile(file, defines, 'kernel', new Set(), []);
@@ -37,31 +42,68 @@ export function expand(file: string, defines: Defines): string {
 /** @param outer the files that are being expanded around this one */
 function expandFile(file: string, defines: Defines, from: string, seen: Set<string>, outer: readonly string[]): string {
   if (outer.includes(file)) throw new UserError(`${from}: kernels/${file} includes itself; break the circle`);
-  return linesOf(file, from)
-    .map((line, index) => {
-      const place = `kernels/${file}:${index + 1}`;
-      const filled = line.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
-        if (!(name in defines))
-          throw new UserError(`${place}: placeholder {{${name}}} has no value; pass it in defines`);
-        return String(defines[name]);
-      });
-      const include = /^#include "([^"]+)"(?: with (.+))?$/.exec(filled.trim());
-      if (!include) {
-        if (filled.startsWith('#')) throw new UserError(`${place}: unknown directive ${filled}; write #include "file"`);
-        return filled;
+  const lines = linesOf(file, from);
+  const place = (index: number) => `kernels/${file}:${index + 1}`;
+  const output: string[] = [];
+
+  function include(target: string, list: string | undefined, values: Defines, index: number): void {
+    if (!list) {
+      if (seen.has(target)) return;
+      seen.add(target);
+      output.push(expandFile(target, values, place(index), seen, [...outer, file]));
+      return;
+    }
+    const given = list.split(',').map((pair) => pair.trim().split('='));
+    if (given.some((pair) => pair.length !== 2))
+      throw new UserError(`${place(index)}: cannot read "with ${list}"; write name=value, name=value`);
+    const inner = { ...values, ...Object.fromEntries(given) };
+    output.push(expandFile(target, inner, place(index), seen, [...outer, file]));
+  }
+
+  function emit(start: number, end: number, values: Defines): void {
+    for (let index = start; index < end; index++) {
+      const line = fill(lines[index], values, place(index));
+      if (!line.trimStart().startsWith('#')) {
+        output.push(line);
+        continue;
       }
-      const [, target, list] = include;
-      if (!list) {
-        if (seen.has(target)) return '';
-        seen.add(target);
-        return expandFile(target, defines, place, seen, [...outer, file]);
-      }
-      const given = list.split(',').map((pair) => pair.trim().split('='));
-      if (given.some((pair) => pair.length !== 2))
-        throw new UserError(`${place}: cannot read "with ${list}"; write name=value, name=value`);
-      return expandFile(target, { ...defines, ...Object.fromEntries(given) }, place, seen, [...outer, file]);
-    })
-    .join('\n');
+      const included = /^#include "([^"]+)"(?: with (.+))?$/.exec(line.trim());
+      const loop = /^#for (\w+) in (\d+)\.\.(\d+)$/.exec(line.trim());
+      if (included) include(included[1], included[2], values, index);
+      else if (loop) {
+        const [, name, first, last] = loop;
+        if (name in values)
+          throw new UserError(`${place(index)}: the loop variable ${name} is defined already; choose another name`);
+        const close = endOf(lines, index, place(index));
+        for (let i = Number(first); i < Number(last); i++) emit(index + 1, close, { ...values, [name]: i });
+        index = close;
+      } else
+        throw new UserError(
+          `${place(index)}: unknown directive ${line.trim()}; write #include "file", #for i in 0..4 or, after a loop, #end`,
+        );
+    }
+  }
+
+  emit(0, lines.length, defines);
+  return output.join('\n');
+}
+
+function fill(line: string, values: Defines, place: string): string {
+  return line.replace(/\{\{(\w+)\}\}/g, (_, name: string) => {
+    if (!(name in values)) throw new UserError(`${place}: placeholder {{${name}}} has no value; pass it in defines`);
+    return String(values[name]);
+  });
+}
+
+/** The line of the `#end` that closes the loop which starts at line `start`. */
+function endOf(lines: readonly string[], start: number, place: string): number {
+  let depth = 0;
+  for (let index = start; index < lines.length; index++) {
+    const line = lines[index].trim();
+    if (line.startsWith('#for ')) depth++;
+    if (line === '#end' && --depth === 0) return index;
+  }
+  throw new UserError(`${place}: the loop has no end; write #end after its last line`);
 }
 
 /** A field of the `Params` uniform struct. */

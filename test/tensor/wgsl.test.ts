@@ -13,6 +13,26 @@ describe('expand', () => {
     expect(text).toContain('fn b_at(');
   });
 
+  test('repeats the lines of loops, nested ones and includes too', () => {
+    const code = expand(own('loops'), { COUNT: 2 })
+      .split('\n')
+      .filter((line) => line.startsWith('const'));
+    expect(code).toEqual([
+      'const before = 1;',
+      'const a0_2 = 0;',
+      'const a0_3 = 0;',
+      'const after0 = 0;',
+      'const a1_2 = 1;',
+      'const a1_3 = 1;',
+      'const after1 = 1;',
+      'const last = 2;',
+    ]);
+    const text = expand(own('loops'), { COUNT: 2 });
+    expect(text).toContain('fn x0_at(');
+    expect(text).toContain('fn x1_at(');
+    expect(expand(own('loops'), { COUNT: 0 })).not.toContain('after');
+  });
+
   test.each([
     ['placeholder', {}, /^kernels\/.*placeholder\.wgsl:2: placeholder \{\{MISSING\}\} has no value; /],
     ['nested', {}, /placeholder\.wgsl:2: placeholder \{\{MISSING\}\}/],
@@ -20,6 +40,10 @@ describe('expand', () => {
     ['twice', { X: 'f64', B: 1 }, /twice\.wgsl:3: unknown kernel file kernels\/include\/read_f64\.wgsl/],
     ['circle', {}, /circle\.wgsl:1: .*circle\.wgsl includes itself/],
     ['directive', {}, /directive\.wgsl:2: unknown directive #define A 1/],
+    ['loops', { COUNT: 'many' }, /loops\.wgsl:2: unknown directive #for i in 0\.\.many; write .*#for i in 0\.\.4/],
+    ['loops', { COUNT: 2, j: 1 }, /loops\.wgsl:3: the loop variable j is defined already; /],
+    ['loop-open', {}, /loop-open\.wgsl:2: the loop has no end; write #end/],
+    ['loop-end', {}, /loop-end\.wgsl:2: unknown directive #end/],
     ['arguments', {}, /arguments\.wgsl:1: cannot read "with name"/],
     ['nowhere', {}, /^kernel: unknown kernel file/],
   ])('%s.wgsl: the error names file and line', (name, defines, message) => {
