@@ -24,13 +24,18 @@ function linesOf(file: string, from: string): string[] {
 /**
  * Expands a kernel file to WGSL text.
  *
- * Three things are added to WGSL:
+ * Four things are added to WGSL:
  * - `{{NAME}}` is replaced by a define.
  * - A line `#include "file.wgsl" with a=1, b={{B}}` is replaced by that file, whose own placeholders are filled from
  *   the including file's defines and the arguments. Includes without arguments are inserted once.
  * - The lines between `#for i in 0..{{COUNT}}` and `#end` are repeated for i = 0 … COUNT − 1, with `{{i}}` replaced by
- *   the number. Loops nest. They are for what must not be left to a driver's unrolling: arrays that may live in
- *   registers only if every index is a constant.
+ *   the number, so that it can be part of a name.
+ * - The lines between `#unroll i in 0..{{COUNT}}` and `#end`, inside a function, are a loop over the u32 i (without break
+ *   and continue) that is written out: blocks in which i is a constant. Arrays stay in registers only while every index
+ *   is a constant, and drivers do not always unroll. With the define `UNROLL: 'no'` it is a WGSL loop, for compilers
+ *   that take long over long texts.
+ *
+ * Loops nest; COUNT may be 0.
  *
  * @throws UserError naming file and line for an unknown or circular include, a placeholder without a value and a loop
  *   that cannot be read or has no end
@@ -60,6 +65,21 @@ function expandFile(file: string, defines: Defines, from: string, seen: Set<stri
     output.push(expandFile(target, inner, place(index), seen, [...outer, file]));
   }
 
+  function repeat([kind, name, first, last]: string[], start: number, end: number, values: Defines): void {
+    if (name in values)
+      throw new UserError(`${place(start)}: the loop variable ${name} is defined already; choose another name`);
+    if (kind === 'unroll' && values.UNROLL === 'no') {
+      output.push(`for (var ${name} = ${first}u; ${name} < ${last}u; ${name}++) {`);
+      emit(start + 1, end, values);
+      output.push('}');
+    } else
+      for (let i = Number(first); i < Number(last); i++) {
+        if (kind === 'unroll') output.push(`{ const ${name} = ${i}u;`);
+        emit(start + 1, end, kind === 'unroll' ? values : { ...values, [name]: i });
+        if (kind === 'unroll') output.push('}');
+      }
+  }
+
   function emit(start: number, end: number, values: Defines): void {
     for (let index = start; index < end; index++) {
       const line = fill(lines[index], values, place(index));
@@ -68,18 +88,15 @@ function expandFile(file: string, defines: Defines, from: string, seen: Set<stri
         continue;
       }
       const included = /^#include "([^"]+)"(?: with (.+))?$/.exec(line.trim());
-      const loop = /^#for (\w+) in (\d+)\.\.(\d+)$/.exec(line.trim());
+      const loop = /^#(for|unroll) (\w+) in (\d+)\.\.(\d+)$/.exec(line.trim());
       if (included) include(included[1], included[2], values, index);
       else if (loop) {
-        const [, name, first, last] = loop;
-        if (name in values)
-          throw new UserError(`${place(index)}: the loop variable ${name} is defined already; choose another name`);
         const close = endOf(lines, index, place(index));
-        for (let i = Number(first); i < Number(last); i++) emit(index + 1, close, { ...values, [name]: i });
+        repeat(loop.slice(1), index, close, values);
         index = close;
       } else
         throw new UserError(
-          `${place(index)}: unknown directive ${line.trim()}; write #include "file", #for i in 0..4 or, after a loop, #end`,
+          `${place(index)}: unknown directive ${line.trim()}; write #include "file", #for i in 0..4, #unroll i in 0..4 or, after a loop, #end`,
         );
     }
   }
@@ -100,7 +117,7 @@ function endOf(lines: readonly string[], start: number, place: string): number {
   let depth = 0;
   for (let index = start; index < lines.length; index++) {
     const line = lines[index].trim();
-    if (line.startsWith('#for ')) depth++;
+    if (/^#(for|unroll) /.test(line)) depth++;
     if (line === '#end' && --depth === 0) return index;
   }
   throw new UserError(`${place}: the loop has no end; write #end after its last line`);

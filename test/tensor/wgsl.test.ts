@@ -33,6 +33,16 @@ describe('expand', () => {
     expect(expand(own('loops'), { COUNT: 0 })).not.toContain('after');
   });
 
+  test('unrolls loops to blocks with constants, or leaves them to the compiler', () => {
+    const text = (defines: Record<string, string>) => expand(own('unroll'), defines).replaceAll(/\s+/g, ' ').trim();
+    expect(text({})).toBe(
+      'fn f() { { const i = 0u; { const j = 1u; x[i] = j; } } { const i = 1u; { const j = 1u; x[i] = j; } } }',
+    );
+    expect(text({ UNROLL: 'no' })).toBe(
+      'fn f() { for (var i = 0u; i < 2u; i++) { for (var j = 1u; j < 2u; j++) { x[i] = j; } } }',
+    );
+  });
+
   test.each([
     ['placeholder', {}, /^kernels\/.*placeholder\.wgsl:2: placeholder \{\{MISSING\}\} has no value; /],
     ['nested', {}, /placeholder\.wgsl:2: placeholder \{\{MISSING\}\}/],

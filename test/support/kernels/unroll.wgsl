@@ -1,0 +1,7 @@
+fn f() {
+#unroll i in 0..2
+  #unroll j in 1..2
+  x[i] = j;
+  #end
+#end
+}
