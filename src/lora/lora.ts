@@ -57,7 +57,7 @@ export class Lora implements Adapter {
 
   forward({ x, weight, residual, dtype, seed }: AdapterCall): Tensor {
     const { dropout: p, scaling: scale } = this.options;
-    if (p === 0) return lowRankLinear(x, weight, this.A, this.B, { residual, scale, dtype });
+    if (p === 0 || seed === undefined) return lowRankLinear(x, weight, this.A, this.B, { residual, scale, dtype });
     // The weight sees all of x and A what is left of it: two products that share no operand.
     const low = linear(dropout(x, { p, seed }), this.A);
     return linear(low, this.B, { residual: linear(x, weight, { residual, dtype }), scale, dtype });
