@@ -10,8 +10,8 @@ export interface AdapterCall {
   residual?: Tensor;
   /** Dtype of the result. */
   dtype: 'f32' | 'f16';
-  /** Seed of this call, for dropout. */
-  seed: number;
+  /** Seed of this call for dropout, which is left out without one: when the model is used rather than trained. */
+  seed?: number;
 }
 
 /** A trainable tensor and its name below the module, for example `lora_A.weight`. */

@@ -1,6 +1,6 @@
-import { cast } from '../autograd/ops/cast.ts';
 import { dropout } from '../autograd/ops/dropout.ts';
 import { linear } from '../autograd/ops/linear.ts';
+import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import { complain } from '../errors.ts';
 import type { Device } from '../tensor/device.ts';
 import { gemm } from '../tensor/gemm/gemm.ts';
@@ -29,7 +29,7 @@ export interface LoraOptions {
  * LoRA: W + scaling · B · A (Hu et al. 2021, arXiv:2106.09685); with scaling alpha/√r it is rank-stabilised LoRA
  * (Kalajdzievski 2023, arXiv:2312.03732).
  *
- * A and B are f32 masters; each call casts them to the dtype of its input.
+ * A and B are f32 masters; products are computed in the dtype of the input.
  */
 export class Lora implements Adapter {
   readonly A: Tensor;
@@ -56,11 +56,11 @@ export class Lora implements Adapter {
   }
 
   forward({ x, weight, residual, dtype, seed }: AdapterCall): Tensor {
-    const compute = x.dtype as 'f32' | 'f16';
-    const base = linear(x, weight, { residual, dtype });
-    const input = this.options.dropout > 0 ? dropout(x, { p: this.options.dropout, seed }) : x;
-    const low = linear(input, cast(this.A, compute));
-    return linear(low, cast(this.B, compute), { residual: base, scale: this.options.scaling, dtype });
+    const { dropout: p, scaling: scale } = this.options;
+    if (p === 0 || seed === undefined) return lowRankLinear(x, weight, this.A, this.B, { residual, scale, dtype });
+    // The weight sees all of x and A what is left of it: two products that share no operand.
+    const low = linear(dropout(x, { p, seed }), this.A);
+    return linear(low, this.B, { residual: linear(x, weight, { residual, dtype }), scale, dtype });
   }
 
   merge(weight: Tensor): Tensor {

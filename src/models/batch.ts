@@ -25,8 +25,8 @@ export interface Batch {
   ranges: AttentionRanges;
   /** The token that each position has to predict, −100 for none. */
   targets: Indices;
-  /** Seed for dropout. */
-  seed: number;
+  /** Seed for dropout; none is applied without one. */
+  seed?: number;
 }
 
 /** Labels shifted to the positions that predict them; the last token of a document predicts nothing. */
@@ -43,7 +43,7 @@ export function countTargets(documents: readonly Document[]): number {
 }
 
 /** Uploads documents as one batch; its tensors belong to the current scope. */
-export function batchOf(device: Device, documents: readonly Document[], seed = 0): Batch {
+export function batchOf(device: Device, documents: readonly Document[], seed?: number): Batch {
   const ids: number[] = [];
   const positions: number[] = [];
   const targets: number[] = [];

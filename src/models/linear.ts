@@ -21,9 +21,10 @@ export class Linear {
    * @returns [N, out] in `dtype`, that of x if left out
    */
   forward(x: Tensor, options: { residual?: Tensor; dtype?: 'f32' | 'f16'; seed?: number } = {}): Tensor {
-    const { residual, dtype = x.dtype as 'f32' | 'f16', seed = 0 } = options;
+    const { residual, dtype = x.dtype as 'f32' | 'f16', seed } = options;
     if (!this.adapter) return linear(x, this.weight, { residual, dtype });
-    return this.adapter.forward({ x, weight: this.weight, residual, dtype, seed: seed ^ hash(this.name) });
+    const own = seed === undefined ? undefined : seed ^ hash(this.name);
+    return this.adapter.forward({ x, weight: this.weight, residual, dtype, seed: own });
   }
 }
 

@@ -28,7 +28,8 @@ interface Pass {
   positions: Indices;
   ranges: AttentionRanges;
   table: RopeTable;
-  seed: number;
+  /** For dropout; none is applied without one. */
+  seed?: number;
   /** Where keys and values go when generating. */
   cache?: { store: KvCache; rows: Indices };
 }
@@ -146,12 +147,8 @@ export class Llama {
   }
 
   /** Final hidden states [N, hidden] in the compute dtype, before the head. */
-  hidden(
-    ids: Indices,
-    pass: { positions: Indices; ranges: AttentionRanges; seed?: number; cache?: Pass['cache'] },
-  ): Tensor {
-    const { seed = 0 } = pass;
-    const full: Pass = { ...pass, seed, table: this.#table };
+  hidden(ids: Indices, pass: Omit<Pass, 'table'>): Tensor {
+    const full: Pass = { ...pass, table: this.#table };
     let x = embedding(this.embed, ids, { dtype: 'f32' });
     for (const layer of this.layers) x = checkpoint((input) => layer.forward(input, full), x);
     return rmsNorm(x, this.norm, { eps: this.config.rms_norm_eps, dtype: this.compute });

@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import type { Operation } from '../../src/autograd/operation.ts';
 import type { Reference } from '../../src/autograd/reference.ts';
 import { apply, Tape, withTape } from '../../src/autograd/tape.ts';
+import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { type Shape, sizeOf } from '../../src/tensor/shape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
@@ -24,6 +25,8 @@ export function normals(count: number, seed = 1): Float64Array {
 export interface OpInput {
   shape: Shape;
   dtype?: 'f32' | 'f16';
+  /** Quantises the matrix; the reference takes what it dequantises to. Never differentiable. */
+  nf4?: boolean;
   /** Values; seeded normals if left out. */
   values?: (index: number) => number;
   /** False for inputs without a gradient. */
@@ -91,11 +94,12 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
 
 function makeInput(
   device: Device,
-  { shape, dtype = 'f32', values, differentiable = true }: OpInput,
+  { shape, dtype = 'f32', nf4, values, differentiable = true }: OpInput,
   seed: number,
 ): Tensor {
   const numbers = normals(sizeOf(shape), seed);
   const tensor = Tensor.from(device, values ? numbers.map((_, i) => values(i)) : numbers, shape, dtype);
+  if (nf4) return quantizeNf4(tensor);
   tensor.requires_grad = differentiable;
   return tensor;
 }

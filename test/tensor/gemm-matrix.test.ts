@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { castTo } from '../../src/tensor/copy.ts';
+import { castTo, copyOf } from '../../src/tensor/copy.ts';
 import { gemm } from '../../src/tensor/gemm/gemm.ts';
 import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
@@ -42,6 +42,9 @@ describe.skipIf(reason !== '')(`matrix units${reason}`, () => {
             compare('f16 result', await half.numbers(), await portable.numbers(), 2e-3);
             const again = gemm({ ...options, dtype: 'f32', path: 'matrix' });
             expect(await again.numbers()).toEqual(await matrix.numbers());
+            const into = copyOf(addend);
+            gemm({ ...options, addend: into, into, dtype: 'f32', path: 'matrix' });
+            expect(await into.numbers()).toEqual(await matrix.numbers());
           });
         });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { copyOf } from '../../src/tensor/copy.ts';
 import { gemm } from '../../src/tensor/gemm/gemm.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { combinations } from '../../src/tensor/variants.ts';
@@ -60,6 +61,12 @@ async function check({
     expect(sum.length).toBe(count * m * n);
     compare('with addend', sum, want[0], OPERATION_TOLERANCE[Y]);
     compare('product', product, want[1], OPERATION_TOLERANCE[Y]);
+    if (Y === 'f16') return;
+    const into = copyOf(addend, 'f32');
+    gemm({ ...options, alpha: 0.7, addend: into, into });
+    expect(await into.numbers(), 'collected in place').toEqual(sum);
+    gemm({ ...options, into });
+    expect(await into.numbers(), 'written in place').toEqual(product);
   });
 }
 
@@ -122,6 +129,31 @@ describe.each([
 test('sums of nothing are the addend, or zero', async () => {
   await check({ m: 3, n: 4, k: 0 });
   await check({ m: 0, n: 4, k: 2 });
+});
+
+test('a rider is collected in place with its product', async () => {
+  await device.scopeAsync(async () => {
+    const random = (seed: number, ...shape: number[]) =>
+      Tensor.from(device, normals(shape[0] * shape[1], seed), shape, 'f16');
+    const rider = { a: random(1, 7, 3), b: random(2, 3, 10) };
+    const options = { a: random(3, 7, 20), b: random(4, 20, 10), rider, dtype: 'f32' } as const;
+    const addend = Tensor.from(device, normals(70, 5), [7, 10]);
+    const sum = await gemm({ ...options, addend }).numbers();
+    gemm({ ...options, addend, into: addend });
+    expect(await addend.numbers()).toEqual(sum);
+  });
+});
+
+test('places that a result does not fit are refused', () => {
+  device.scope(() => {
+    const zeros = (shape: number[], dtype: Float = 'f32') => Tensor.zeros(device, shape, dtype);
+    const options = { a: zeros([2, 3]), b: zeros([3, 4]) };
+    for (const into of [zeros([2, 3]), zeros([2, 4], 'f16'), zeros([4, 2]).transpose()])
+      expect(() => gemm({ ...options, into, dtype: 'f32' })).toThrow(
+        /gemm: into: got .* expected a dense f32 tensor of 8/,
+      );
+    expect(() => gemm({ ...options, into: zeros([2, 4]), dtype: 'f16' })).toThrow(/a result in f16/);
+  });
 });
 
 test('the bits of a row do not depend on how many rows there are', async () => {

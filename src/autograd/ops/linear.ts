@@ -16,11 +16,12 @@ export interface LinearOptions {
   dtype?: Float;
 }
 
-const rowsOf = (x: Tensor) =>
+/** x as a matrix of its last dimension's rows. */
+export const rowsOf = (x: Tensor) =>
   (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
 
 /** The weight as a dense tensor in the dtype of the products; scratch if it has to be made. */
-const denseWeight = (weight: Tensor, compute: Float) => castTo(weight.dense(compute), compute);
+export const denseWeight = (weight: Tensor, compute: Float) => castTo(weight.dense(compute), compute);
 
 /** y = residual + scale · x · Wᵀ with W [out, in], dense or quantised. Inputs: x, W and perhaps residual. */
 export const linearOperation = operation<LinearOptions>({

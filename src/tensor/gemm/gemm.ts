@@ -18,8 +18,10 @@ export interface Gemm {
   transposeA?: boolean;
   transposeB?: boolean;
   alpha?: number;
-  /** Added to the product; [..., M, N]. */
+  /** Added to the product; [..., M, N]. It may be `into`, which then collects products. */
   addend?: Tensor;
+  /** Where the result goes, f32 of as many elements; fresh memory if left out. */
+  into?: Tensor;
   /** A thin pair of operands whose product is added too, unscaled: [..., M, R] and [..., R, N], transposed like a and b. */
   rider?: { a: Tensor; b: Tensor };
   /** Dtype of the result. */
@@ -40,12 +42,13 @@ export interface Gemm {
 export function gemm({ rider, ...options }: Gemm): Tensor {
   if (!rider) return product(options);
   return options.a.device.scope(() => {
-    const addend = product({ ...options, ...rider, alpha: 1, dtype: 'f32' });
+    const addend = product({ ...options, ...rider, alpha: 1, dtype: 'f32', into: undefined });
     return product({ ...options, addend });
   });
 }
 
-function product({ a, b, transposeA = false, transposeB = false, alpha = 1, addend, dtype, path }: Gemm): Tensor {
+function product(options: Omit<Gemm, 'rider'>): Tensor {
+  const { a, b, transposeA = false, transposeB = false, alpha = 1, addend, into, dtype, path } = options;
   const [m, k] = matrixOf(a, transposeA);
   const [kOfB, n] = matrixOf(b, transposeB);
   const batch = Math.max(batchOf(a), batchOf(b));
@@ -62,9 +65,17 @@ function product({ a, b, transposeA = false, transposeB = false, alpha = 1, adde
       expected: '[..., M, K], [..., K, N] and [..., M, N]',
       remedy: 'transpose or reshape an operand',
     });
+  if (into && (dtype !== 'f32' || into.dtype !== 'f32' || !into.bindable || into.size !== batch * m * n))
+    throw complain({
+      where: 'gemm: into',
+      got: `${into.dtype} [${into.shape}] with strides [${into.strides}] for a result in ${dtype}`,
+      expected: `a dense f32 tensor of ${batch * m * n} elements`,
+      remedy: 'leave it out for fresh memory',
+    });
   // A kernel thread stores pairs: rows of an odd width would share words.
   const direct = dtype === 'f32' || n % 2 === 0;
-  const y = Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
+  const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
+  const collects = into !== undefined && addend === into;
   if (y.size > 0)
     splitProduct(
       {
@@ -74,7 +85,8 @@ function product({ a, b, transposeA = false, transposeB = false, alpha = 1, adde
         transposeB,
         alpha,
         y,
-        addend: addend ? contiguous(addend).view([batch, m, n]) : null,
+        addend: addend && !collects ? contiguous(addend).view([batch, m, n]) : null,
+        collects,
         column: 0,
         batch,
         m,
@@ -146,8 +158,8 @@ function splitColumns(product: Product, path: GemmPath): void {
 
 /** Pieces of the inner dimension, added up one after the other. */
 function splitDepth(product: Product, path: GemmPath): void {
-  const { a, b, y, transposeA, transposeB } = product;
-  let { addend } = product;
+  const { a, b, y, transposeA, transposeB, collects } = product;
+  let addend = collects ? y : product.addend;
   const parts = rowParts(flat(transposeB || (transposeA && a.bytes > b.bytes) ? a : b));
   for (const [index, { row, rows }] of parts.entries()) {
     const end = row + rows.shape[0];
@@ -155,7 +167,8 @@ function splitDepth(product: Product, path: GemmPath): void {
       batched(alongRows ? flat(x).slice(0, row, end) : contiguous(flat(x).slice(1, row, end)));
     // As wide as y, of which this may be some columns only.
     const target = index === parts.length - 1 ? y : Tensor.empty(a.device, y.shape);
-    splitProduct({ ...product, a: cut(a, transposeA), b: cut(b, !transposeB), y: target, addend, k: end - row }, path);
+    const part = { ...product, a: cut(a, transposeA), b: cut(b, !transposeB), y: target, addend, k: end - row };
+    splitProduct({ ...part, collects: false }, path);
     addend = target;
   }
 }

@@ -1,6 +1,6 @@
 import type { Capabilities, MatrixShape } from '../capabilities.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
-import type { Product } from './product.ts';
+import { addendAccess, bindingsOf, type Product } from './product.ts';
 
 /** Depth of a tile; as in kernels/gemm_matrix.wgsl. */
 const DEPTH = 32;
@@ -17,14 +17,16 @@ export const variants: KernelVariant[] = TILES.flatMap((tile) =>
     transposeB: ['yes', ''],
     A_LOADS: ['aligned', 'ragged'],
     B_LOADS: ['aligned', 'ragged'],
-    C: ['f32', 'f16'],
+    C: ['f32', 'f16', 'own_f32'],
     Y: ['f32', 'f16'],
-  }).map(({ transposeA, transposeB, ...rest }) => ({
-    kernel: 'gemm_matrix.wgsl',
-    defines: { ...rest, ...layout(tile, transposeA !== '', transposeB !== '') },
-    bindings: ['a', 'b', 'addend', 'y'],
-    requires: 'subgroup-matrix',
-  })),
+  })
+    .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
+    .map(({ transposeA, transposeB, ...rest }) => ({
+      kernel: 'gemm_matrix.wgsl',
+      defines: { ...rest, ...layout(tile, transposeA !== '', transposeB !== '') },
+      bindings: bindingsOf(rest),
+      requires: 'subgroup-matrix',
+    })),
 );
 
 /** How the tiles lie in workgroup memory, which is how the operands lie in storage. */
@@ -48,20 +50,9 @@ export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capab
 }
 
 /** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
-export function matrixProduct({
-  a,
-  transposeA,
-  b,
-  transposeB,
-  alpha,
-  y,
-  addend,
-  column,
-  batch,
-  m,
-  n,
-  k,
-}: Product): void {
+export function matrixProduct(product: Product): void {
+  const { a, transposeA, b, transposeB, alpha, y, column, batch, m, n, k } = product;
+  const { C, bindings, has_addend } = addendAccess(product);
   const tile = TILES.find((side) => Math.ceil(m / side) * Math.ceil(n / side) * batch >= ENOUGH_WORKGROUPS) ?? TILES[1];
   const [rows, columns] = [Math.ceil(m / tile), Math.ceil(n / tile)];
   const loads = (width: number) => (width % 8 === 0 ? 'aligned' : 'ragged');
@@ -70,11 +61,11 @@ export function matrixProduct({
     defines: {
       A_LOADS: loads(transposeA ? m : k),
       B_LOADS: loads(transposeB ? k : n),
-      C: addend?.dtype ?? 'f32',
+      C,
       Y: y.dtype,
       ...layout(tile, transposeA, transposeB),
     },
-    bindings: { a, b, addend: addend ?? a, y },
+    bindings: { a, b, ...bindings, y },
     params: {
       m,
       n,
@@ -83,7 +74,7 @@ export function matrixProduct({
       b_batch: b.shape[0] === 1 ? 0 : k * n,
       y_row: y.shape[2],
       y_start: column,
-      has_addend: addend ? 1 : 0,
+      has_addend,
       alpha,
       columns,
       rows,

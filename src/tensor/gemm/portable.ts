@@ -1,5 +1,5 @@
 import { combinations, type KernelVariant } from '../variants.ts';
-import type { Product } from './product.ts';
+import { addendAccess, bindingsOf, type Product } from './product.ts';
 
 const DTYPES = ['f32', 'f16'] as const;
 /** Rows and columns of results in the registers of an invocation: many rows share operands, few waste none. */
@@ -7,10 +7,13 @@ const BLOCKS = { large: { ROWS: '8', COLUMNS: '8' }, small: { ROWS: '1', COLUMNS
 
 /** Kernel variants of this file. */
 export const variants: KernelVariant[] = Object.values(BLOCKS).flatMap((block) =>
-  combinations({ A: DTYPES, B: DTYPES, C: DTYPES, Y: DTYPES }).map((dtypes) => ({
+  [
+    ...combinations({ A: DTYPES, B: DTYPES, C: DTYPES, Y: DTYPES }),
+    ...combinations({ A: DTYPES, B: DTYPES, C: ['own_f32'], Y: ['f32'] }),
+  ].map((dtypes) => ({
     kernel: 'gemm_portable.wgsl',
     defines: { ...dtypes, ...block },
-    bindings: ['a', 'b', 'addend', 'y'],
+    bindings: bindingsOf(dtypes),
   })),
 );
 
@@ -18,28 +21,17 @@ export const variants: KernelVariant[] = Object.values(BLOCKS).flatMap((block) =
 const LANES = { least: 8, most: 32 };
 
 /** Launches the portable kernel; see kernels/gemm_portable.wgsl. */
-export function portableProduct({
-  a,
-  transposeA,
-  b,
-  transposeB,
-  alpha,
-  y,
-  addend,
-  column,
-  batch,
-  m,
-  n,
-  k,
-}: Product): void {
+export function portableProduct(product: Product): void {
+  const { a, transposeA, b, transposeB, alpha, y, column, batch, m, n, k } = product;
+  const { C, bindings, has_addend } = addendAccess(product);
   const block = m < 4 ? BLOCKS.small : BLOCKS.large;
   const across = Math.ceil(n / Number(block.COLUMNS));
   const lanes = Math.min(LANES.most, Math.max(LANES.least, 2 ** Math.ceil(Math.log2(across))));
   a.device.run({
     kernel: 'gemm_portable.wgsl',
-    defines: { A: a.dtype, B: b.dtype, C: addend?.dtype ?? 'f32', Y: y.dtype, ...block },
+    defines: { A: a.dtype, B: b.dtype, C, Y: y.dtype, ...block },
     constants: { LANES: lanes },
-    bindings: { a, b, addend: addend ?? a, y },
+    bindings: { a, b, ...bindings, y },
     params: {
       m,
       n,
@@ -52,7 +44,7 @@ export function portableProduct({
       b_batch: b.shape[0] === 1 ? 0 : k * n,
       y_row: y.shape[2],
       y_start: column,
-      has_addend: addend ? 1 : 0,
+      has_addend,
       alpha,
     },
     workgroups: [Math.ceil(across / lanes), Math.ceil(m / Number(block.ROWS)), batch],

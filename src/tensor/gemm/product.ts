@@ -13,9 +13,24 @@ export interface Product {
   y: Tensor;
   /** Same shape as y; only the same columns are read. */
   addend: Tensor | null;
+  /** Adds to what y (f32) holds, instead of an addend. */
+  collects: boolean;
   column: number;
   batch: number;
   m: number;
   n: number;
   k: number;
 }
+
+/** What kernels include to read the addend, whose binding falls away where it is y: one buffer cannot be bound twice. */
+export function addendAccess({ a, addend, collects }: Product) {
+  return {
+    C: collects ? 'own_f32' : (addend?.dtype ?? 'f32'),
+    bindings: collects ? undefined : { addend: addend ?? a },
+    has_addend: collects || addend ? 1 : 0,
+  };
+}
+
+/** Bindings of a product's kernel, for lists of variants. */
+export const bindingsOf = ({ C }: Record<string, string>): string[] =>
+  C === 'own_f32' ? ['a', 'b', 'y'] : ['a', 'b', 'addend', 'y'];
