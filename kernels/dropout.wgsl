@@ -5,6 +5,7 @@
 
 struct Params {
   count: u32,
+  first: u32, // Number of the first element in the whole tensor: the mask does not depend on how it is cut.
   seed: u32,
   threshold: u32, // dropped if the hash is below it: p · 2³²
   factor: f32,
@@ -20,7 +21,7 @@ fn mix(value: u32) -> u32 {
 }
 
 fn kept(i: u32) -> f32 {
-  let dropped = mix(mix(i) ^ p.seed) < p.threshold;
+  let dropped = mix(mix(p.first + i) ^ p.seed) < p.threshold;
   return select(x_at(i) * p.factor, 0.0, dropped);
 }
 

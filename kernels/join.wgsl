@@ -10,30 +10,35 @@ struct Params {
   a_middle: u32,
   before: u32,
   inner: u32,
+  // Elements to make.
   count: u32,
+  // Numbers, in the whole tensors, of the first elements that are bound.
+  first: u32,
+  a_first: u32,
+  b_first: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 fn joined(at: u32) -> f32 {
-  let i = min(at, p.count - 1u);
+  let i = p.first + min(at, p.count - 1u);
   let column = i % p.inner;
   let row = (i / p.inner) % p.middle;
   let outer = i / (p.inner * p.middle);
   if (row < p.a_middle) {
-    return a_at((outer * p.a_middle + row) * p.inner + column);
+    return a_at((outer * p.a_middle + row) * p.inner + column - p.a_first);
   }
-  return b_at((outer * (p.middle - p.a_middle) + row - p.a_middle) * p.inner + column);
+  return b_at((outer * (p.middle - p.a_middle) + row - p.a_middle) * p.inner + column - p.b_first);
 }
 
 fn padded(at: u32) -> f32 {
-  let i = min(at, p.count - 1u);
+  let i = p.first + min(at, p.count - 1u);
   let column = i % p.inner;
   let row = (i / p.inner) % p.middle;
   let outer = i / (p.inner * p.middle);
   if (row < p.before || row >= p.before + p.a_middle) {
     return 0.0;
   }
-  return a_at((outer * p.a_middle + row - p.before) * p.inner + column);
+  return a_at((outer * p.a_middle + row - p.before) * p.inner + column - p.a_first);
 }
 
 @compute @workgroup_size(64)

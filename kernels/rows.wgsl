@@ -7,13 +7,20 @@
 struct Params {
   rows: u32,
   words: u32,
+  // Rows of y that are bound; the others are left to other launches.
+  y_begin: u32,
+  y_end: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 @compute @workgroup_size(64)
 fn scatter(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_group(group, groups) * 64u + lane;
-  if (i < p.rows * p.words) {
-    y[u32(row_of[i / p.words]) * p.words + i % p.words] = x[i];
+  if (i >= p.rows * p.words) {
+    return;
+  }
+  let row = u32(row_of[i / p.words]);
+  if (row >= p.y_begin && row < p.y_end) {
+    y[(row - p.y_begin) * p.words + i % p.words] = x[i];
   }
 }

@@ -1,4 +1,5 @@
 import { contiguous } from './copy.ts';
+import { flatParts, windowOf } from './parts.ts';
 import { sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
 import { combinations, type KernelVariant } from './variants.ts';
@@ -20,32 +21,68 @@ export const variants: KernelVariant[] = [
   })),
 ];
 
-/** Two tensors one after the other along a dimension; sizes of the others must agree, f32 if the dtypes differ. */
-export function concatPair(a: Tensor, b: Tensor, dim: number): Tensor {
+/** Tensors one after the other along a dimension; sizes of the others must agree, f32 if the dtypes differ. */
+export function concatenate(tensors: readonly Tensor[], dim: number): Tensor {
+  // Halves of the list, so that an element is copied log2(tensors) times and no kernel needs more than two sources.
+  if (tensors.length === 1) return tensors[0];
+  const middle = tensors.length >> 1;
+  return concatPair(concatenate(tensors.slice(0, middle), dim), concatenate(tensors.slice(middle), dim), dim);
+}
+
+function concatPair(a: Tensor, b: Tensor, dim: number): Tensor {
   const middle = a.shape[dim] + b.shape[dim];
   const dtype = a.dtype === b.dtype ? a.dtype : 'f32';
   const y = Tensor.empty(a.device, a.shape.toSpliced(dim, 1, middle), dtype);
-  a.device.run({
-    kernel: 'join.wgsl',
-    entry: 'concat',
-    defines: { A: a.dtype, B: b.dtype, Y: dtype },
-    bindings: { a: contiguous(a), b: contiguous(b), y },
-    params: { middle, a_middle: a.shape[dim], before: 0, inner: sizeOf(a.shape.slice(dim + 1)), count: y.size },
-    workgroups: Math.ceil(y.size / 128),
-  });
+  join('concat', y, dim, { a: { source: contiguous(a), row: 0 }, b: { source: contiguous(b), row: a.shape[dim] } });
   return y;
 }
 
 /** `a` at rows `before …` of a dimension that has `middle` rows in the result, zeros elsewhere. */
 export function padDimension(a: Tensor, dim: number, before: number, middle: number): Tensor {
   const y = Tensor.empty(a.device, a.shape.toSpliced(dim, 1, middle), a.dtype);
-  a.device.run({
-    kernel: 'join.wgsl',
-    entry: 'pad',
-    defines: { A: a.dtype, B: a.dtype, Y: a.dtype },
-    bindings: { a: contiguous(a), y },
-    params: { middle, a_middle: a.shape[dim], before, inner: sizeOf(a.shape.slice(dim + 1)), count: y.size },
-    workgroups: Math.ceil(y.size / 128),
-  });
+  join('pad', y, dim, { a: { source: contiguous(a), row: before } });
   return y;
+}
+
+/** A tensor and its first row in the result. */
+interface Placed {
+  source: Tensor;
+  row: number;
+}
+
+/** Launches a kernel for every part of y that fits one binding, with the elements of a and b that belong there. */
+function join(entry: 'concat' | 'pad', y: Tensor, dim: number, { a, b }: { a: Placed; b?: Placed }): void {
+  if (y.size === 0) return;
+  const middle = y.shape[dim];
+  const inner = sizeOf(y.shape.slice(dim + 1));
+  // How many elements of a source lie before element i of y: they keep their order.
+  const before = ({ source, row }: Placed, i: number) => {
+    const size = source.shape[dim] * inner;
+    const outer = Math.floor(i / (middle * inner));
+    return outer * size + Math.max(0, Math.min(size, i - (outer * middle + row) * inner));
+  };
+  let first = 0;
+  for (const [out] of flatParts([y])) {
+    const end = first + out.size;
+    const windowFor = (placed: Placed) => windowOf(placed.source, before(placed, first), before(placed, end));
+    const [from, other] = [windowFor(a), b && windowFor(b)];
+    y.device.run({
+      kernel: 'join.wgsl',
+      entry,
+      defines: { A: a.source.dtype, B: (b ?? a).source.dtype, Y: y.dtype },
+      bindings: { a: from.elements, ...(other && { b: other.elements }), y: out },
+      params: {
+        middle,
+        a_middle: a.source.shape[dim],
+        before: a.row,
+        inner,
+        count: out.size,
+        first,
+        a_first: from.first,
+        b_first: other?.first ?? 0,
+      },
+      workgroups: Math.ceil(out.size / 128),
+    });
+    first = end;
+  }
 }

@@ -1,6 +1,7 @@
 import { complain } from '../errors.ts';
 import { contiguous } from './copy.ts';
 import type { Indices } from './indices.ts';
+import { rowParts, sharedRowParts } from './parts.ts';
 import type { Tensor } from './tensor.ts';
 import type { KernelVariant } from './variants.ts';
 
@@ -22,11 +23,17 @@ export function scatterRows(x: Tensor, rows: Indices, target: Tensor): void {
       remedy: 'use f32 or an even row size',
     });
   const words = bytes / 4;
-  x.device.run({
-    kernel: 'rows.wgsl',
-    entry: 'scatter',
-    bindings: { x: contiguous(x), row_of: rows.tensor, y: target },
-    params: { rows: rows.length, words },
-    workgroups: Math.ceil((rows.length * words) / 64),
-  });
+  for (const { row: y_begin, rows: y } of rowParts(target))
+    for (const { row, rows: part } of sharedRowParts([contiguous(x), rows.tensor])) {
+      const [from, row_of] = part;
+      const [count, y_end] = [from.shape[0], y_begin + y.shape[0]];
+      if (!rows.host.subarray(row, row + count).some((at) => at >= y_begin && at < y_end)) continue;
+      x.device.run({
+        kernel: 'rows.wgsl',
+        entry: 'scatter',
+        bindings: { x: from, row_of, y },
+        params: { rows: count, words, y_begin, y_end },
+        workgroups: Math.ceil((count * words) / 64),
+      });
+    }
 }

@@ -1,5 +1,5 @@
 import { complain } from '../../errors.ts';
-import { castTo, contiguous } from '../../tensor/copy.ts';
+import { castTo } from '../../tensor/copy.ts';
 import type { Launch } from '../../tensor/device.ts';
 import type { DType } from '../../tensor/dtype.ts';
 import { type AttentionPath, attentionPath } from '../../tensor/kernel-paths.ts';
@@ -7,6 +7,7 @@ import { Tensor } from '../../tensor/tensor.ts';
 import { combinations, type KernelVariant } from '../../tensor/variants.ts';
 import { type AttentionRanges, RANGE_BLOCK } from '../attention-ranges.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
+import { byHeadGroups } from '../head-groups.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
 import { apply } from '../tape.ts';
@@ -79,6 +80,62 @@ function launch(entry: string, q: Tensor, k: Tensor, options: Attributes) {
 
 const stored = (like: Tensor): DType => (like.shape[2] % 2 === 0 ? like.dtype : 'f32');
 
+/** @returns the output and the log-sum-exp of each [head, query] */
+function forwardPass(q: Tensor, k: Tensor, v: Tensor, options: Attributes): [Tensor, Tensor] {
+  const [queries, heads] = q.shape;
+  const y = Tensor.empty(q.device, q.shape, stored(q));
+  const logSum = Tensor.empty(q.device, [heads, queries]);
+  launch(
+    'forward',
+    q,
+    k,
+    options,
+  )({ q, k, v, ranges: options.ranges.table, y, log_sum: logSum }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
+  return [castTo(y, q.dtype), logSum];
+}
+
+/** @returns the gradients of q, k and v that are wanted */
+function backwardPass(
+  [q, k, v, grad, o, logSum]: readonly Tensor[],
+  attributes: Attributes,
+  needs: readonly boolean[],
+): (Tensor | null)[] {
+  const [queries, heads] = q.shape;
+  const [keys, kvHeads] = k.shape;
+  const ranges = attributes.ranges.table;
+  const statistics = Tensor.empty(q.device, [heads, queries, 2]);
+  launch(
+    'output_products',
+    q,
+    k,
+    attributes,
+  )({ o, grad, log_sum_saved: logSum, statistics }, [Math.ceil(queries / 64), heads, 1]);
+  const gradients: (Tensor | null)[] = [null, null, null];
+  if (needs[0]) {
+    const y = Tensor.empty(q.device, q.shape, stored(q));
+    launch(
+      'gradient_queries',
+      q,
+      k,
+      attributes,
+    )({ q, k, v, grad, ranges, statistics_read: statistics, y }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
+    gradients[0] = castTo(y, q.dtype);
+  }
+  if (needs[1] || needs[2]) {
+    const y = Tensor.empty(q.device, k.shape, stored(k));
+    const y2 = Tensor.empty(q.device, v.shape, stored(v));
+    launch(
+      'gradient_keys',
+      q,
+      k,
+      attributes,
+    )({ q, k, v, grad, ranges, statistics_read: statistics, y, y2 }, [Math.ceil(keys / RANGE_BLOCK), kvHeads, 1]);
+    gradients[1] = castTo(y, k.dtype);
+    gradients[2] = castTo(y2, v.dtype);
+  }
+  return gradients;
+}
+
 export const attentionOperation = operation<Attributes>({
   name: 'attention',
   cheap: false,
@@ -106,60 +163,15 @@ export const attentionOperation = operation<Attributes>({
   },
 
   forward(inputs, options) {
-    const [q, k, v] = inputs.map(contiguous);
-    const [queries, heads] = q.shape;
-    const y = Tensor.empty(q.device, q.shape, stored(q));
-    const logSum = Tensor.empty(q.device, [heads, queries]);
-    launch(
-      'forward',
-      q,
-      k,
-      options,
-    )({ q, k, v, ranges: options.ranges.table, y, log_sum: logSum }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
-    return { output: castTo(y, q.dtype), saved: [logSum] };
+    const [output, logSum] = byHeadGroups(inputs, ([q, k, v]) => forwardPass(q, k, v, options));
+    return { output, saved: [logSum] };
   },
 
   keeps: () => ({ inputs: [0, 1, 2], output: true }),
 
-  backward({ grad: upstream, inputs, output, saved: [logSum], attributes, needs }) {
-    const [q, k, v] = inputs.map(contiguous);
-    const grad = contiguous(upstream);
-    const [queries, heads] = q.shape;
-    const [keys, kvHeads] = k.shape;
-    const { device } = q;
-    const ranges = attributes.ranges.table;
-    const statistics = Tensor.empty(device, [heads, queries, 2]);
-    launch(
-      'output_products',
-      q,
-      k,
-      attributes,
-    )({ o: contiguous(output), grad, log_sum_saved: logSum, statistics }, [Math.ceil(queries / 64), heads, 1]);
-    const gradients: (Tensor | null)[] = [null, null, null];
-    if (needs[0]) {
-      const y = Tensor.empty(device, q.shape, stored(q));
-      launch(
-        'gradient_queries',
-        q,
-        k,
-        attributes,
-      )({ q, k, v, grad, ranges, statistics_read: statistics, y }, [Math.ceil(queries / RANGE_BLOCK), heads, 1]);
-      gradients[0] = castTo(y, q.dtype);
-    }
-    if (needs[1] || needs[2]) {
-      const y = Tensor.empty(device, k.shape, stored(k));
-      const y2 = Tensor.empty(device, v.shape, stored(v));
-      launch(
-        'gradient_keys',
-        q,
-        k,
-        attributes,
-      )({ q, k, v, grad, ranges, statistics_read: statistics, y, y2 }, [Math.ceil(keys / RANGE_BLOCK), kvHeads, 1]);
-      gradients[1] = castTo(y, k.dtype);
-      gradients[2] = castTo(y2, v.dtype);
-    }
-    return gradients;
-  },
+  backward: ({ grad, inputs, output, saved: [logSum], attributes, needs }) => [
+    ...byHeadGroups([...inputs, grad, output, logSum], (tensors) => backwardPass(tensors, attributes, needs)),
+  ],
 
   reference([q, k, v], { ranges, scale }) {
     const [queries, heads, width] = q.shape;

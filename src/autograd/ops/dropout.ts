@@ -1,5 +1,6 @@
 import { complain } from '../../errors.ts';
 import { contiguous } from '../../tensor/copy.ts';
+import { flatParts } from '../../tensor/parts.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
 import { checkDtypes } from '../checks.ts';
@@ -36,13 +37,17 @@ export function isDropped(index: number, { p, seed }: DropoutOptions): boolean {
 
 function mask(x: Tensor, { p, seed }: DropoutOptions): Tensor {
   const y = Tensor.empty(x.device, x.shape, x.dtype);
-  x.device.run({
-    kernel: 'dropout.wgsl',
-    defines: { X: x.dtype },
-    bindings: { x: contiguous(x), y },
-    params: { count: x.size, seed: seed >>> 0, threshold: thresholdOf(p), factor: 1 / (1 - p) },
-    workgroups: Math.ceil(x.size / 128),
-  });
+  let first = 0;
+  for (const [from, to] of flatParts([contiguous(x), y])) {
+    x.device.run({
+      kernel: 'dropout.wgsl',
+      defines: { X: x.dtype },
+      bindings: { x: from, y: to },
+      params: { count: to.size, first, seed: seed >>> 0, threshold: thresholdOf(p), factor: 1 / (1 - p) },
+      workgroups: Math.ceil(to.size / 128),
+    });
+    first += to.size;
+  }
   return y;
 }
 

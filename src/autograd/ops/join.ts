@@ -1,6 +1,6 @@
 import { complain } from '../../errors.ts';
 import { contiguous, copyOf } from '../../tensor/copy.ts';
-import { concatPair, padDimension } from '../../tensor/join.ts';
+import { concatenate, padDimension } from '../../tensor/join.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { checkDimension, checkDtypes } from '../checks.ts';
@@ -65,15 +65,7 @@ export const concatOperation = operation<number>({
           remedy: 'reshape or slice one of them',
         });
   },
-  forward(inputs, dim) {
-    // Halves of the list, so that an element is copied log2(inputs) times and no kernel needs more than two sources.
-    const join = (list: readonly Tensor[]): Tensor => {
-      if (list.length === 1) return list[0];
-      const middle = list.length >> 1;
-      return concatPair(join(list.slice(0, middle)), join(list.slice(middle)), dim);
-    };
-    return { output: inputs.length === 1 ? copyOf(inputs[0]) : join(inputs) };
-  },
+  forward: (inputs, dim) => ({ output: inputs.length === 1 ? copyOf(inputs[0]) : concatenate(inputs, dim) }),
   keeps: () => ({ inputs: [] }),
   backward({ grad, inputs, attributes: dim, needs }) {
     let at = 0;

@@ -1,4 +1,6 @@
-import { contiguous } from '../../tensor/copy.ts';
+import { castTo, contiguous } from '../../tensor/copy.ts';
+import { addInto } from '../../tensor/elementwise.ts';
+import { sharedRowParts } from '../../tensor/parts.ts';
 import { sumDimension } from '../../tensor/reduce.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { combinations, type KernelVariant } from '../../tensor/variants.ts';
@@ -53,6 +55,13 @@ function launch(
   });
 }
 
+/** Tensors as rows of `width`, and two numbers for each row, in parts that fit one binding each. */
+function rowsOf(width: number, tensors: readonly Tensor[]): Tensor[][] {
+  const statistics = Tensor.empty(tensors[0].device, [tensors[0].size / width, 2]);
+  const matrices = tensors.map((x) => x.view([x.size / width, width]));
+  return sharedRowParts([statistics, ...matrices]).map(({ rows }) => rows);
+}
+
 /** Root-mean-square normalisation of the last dimension; inputs x and weight. */
 export const rmsNormOperation = operation<RmsNormOptions>({
   name: 'rmsNorm',
@@ -65,34 +74,34 @@ export const rmsNormOperation = operation<RmsNormOptions>({
 
   forward(inputs, { eps, dtype = inputs[0].dtype as 'f32' | 'f16' }) {
     const [x, weight] = inputs.map(contiguous);
-    const rows = x.size / weight.size;
-    const y = Tensor.empty(x.device, x.shape, dtype);
-    const statistics = Tensor.empty(x.device, [rows, 2]);
-    launch('row_statistics', { x, statistics }, eps, rows);
-    launch('forward', { x, weight, statistics, y }, eps, Math.ceil(x.size / 128));
-    return { output: y };
+    const output = Tensor.empty(x.device, x.shape, dtype);
+    for (const [statistics, part, y] of rowsOf(weight.size, [x, output])) {
+      launch('row_statistics', { x: part, statistics }, eps, part.shape[0]);
+      launch('forward', { x: part, weight, statistics, y }, eps, Math.ceil(y.size / 128));
+    }
+    return { output };
   },
 
   keeps: () => ({ inputs: [0, 1] }),
 
   backward({ grad, inputs, attributes: { eps }, needs }) {
     const [x, weight] = inputs.map(contiguous);
-    const [width, rows] = [weight.size, x.size / weight.size];
-    const statistics = Tensor.empty(x.device, [rows, 2]);
-    launch('gradient_statistics', { x, weight, grad, statistics }, eps, rows);
-    let dx: Tensor | null = null;
-    if (needs[0]) {
-      dx = Tensor.empty(x.device, x.shape, x.dtype);
-      launch('input_gradient', { x, weight, grad, statistics, y: dx }, eps, Math.ceil(x.size / 128));
-    }
+    const width = weight.size;
+    const dx = needs[0] ? Tensor.empty(x.device, x.shape, x.dtype) : null;
     let dw: Tensor | null = null;
-    if (needs[1]) {
+    for (const [statistics, part, slope, y] of rowsOf(width, [x, grad, dx ?? x])) {
+      const rows = part.shape[0];
+      launch('gradient_statistics', { x: part, weight, grad: slope, statistics }, eps, rows);
+      if (dx) launch('input_gradient', { x: part, weight, grad: slope, statistics, y }, eps, Math.ceil(y.size / 128));
+      if (!needs[1]) continue;
       const blocks = Math.ceil(rows / ROWS_PER_BLOCK);
       const partial = Tensor.empty(x.device, [blocks, width]);
-      launch('weight_gradient', { x, grad, statistics, partial }, eps, [Math.ceil(width / 64), blocks, 1]);
-      dw = sumDimension(partial, 0, 1, weight.dtype).view([width]);
+      launch('weight_gradient', { x: part, grad: slope, statistics, partial }, eps, [Math.ceil(width / 64), blocks, 1]);
+      const sums = sumDimension(partial, 0, 1, 'f32').view([width]);
+      if (dw) addInto(dw, sums);
+      else dw = sums;
     }
-    return [dx, dw];
+    return [dx, dw && castTo(dw, weight.dtype)];
   },
 
   reference([x, weight], { eps }) {

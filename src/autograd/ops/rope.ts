@@ -1,6 +1,8 @@
 import { complain } from '../../errors.ts';
 import { contiguous } from '../../tensor/copy.ts';
-import type { Indices } from '../../tensor/indices.ts';
+import { gatherRows } from '../../tensor/gather.ts';
+import { Indices } from '../../tensor/indices.ts';
+import { sharedRowParts } from '../../tensor/parts.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
@@ -21,17 +23,32 @@ interface Attributes {
 }
 
 function turn(x: Tensor, { table, positions }: Attributes, sign: number): Tensor {
+  const { device } = x;
   const [, heads, size] = x.shape;
-  const y = Tensor.empty(x.device, x.shape, x.dtype);
+  const y = Tensor.empty(device, x.shape, x.dtype);
   const last = positions.host.reduce((most, position) => Math.max(most, position), 0);
-  x.device.run({
-    kernel: 'rope.wgsl',
-    defines: { X: x.dtype },
-    bindings: { x: contiguous(x), table: table.upTo(last + 1), positions: positions.tensor, y },
-    params: { count: x.size, row: heads * size, size, sign },
-    workgroups: Math.ceil(x.size / 128),
+  const angles = table.upTo(last + 1);
+  device.scope(() => {
+    for (const { row, rows } of sharedRowParts([contiguous(x), y, positions.tensor])) {
+      const [from, to, places] = rows;
+      device.run({
+        kernel: 'rope.wgsl',
+        defines: { X: x.dtype },
+        bindings: { x: from, y: to, ...tableFor(angles, places, positions.host.subarray(row, row + to.shape[0])) },
+        params: { count: to.size, row: heads * size, size, sign },
+        workgroups: Math.ceil(to.size / 128),
+      });
+    }
   });
   return y;
+}
+
+/** The table with the tokens' rows in it; where it exceeds one binding, a table of just these rows. */
+function tableFor(angles: Tensor, positions: Tensor, host: Int32Array): { table: Tensor; positions: Tensor } {
+  const { device, shape } = angles;
+  if (angles.bytes <= device.capabilities.maxBindingBytes - 16) return { table: angles, positions };
+  const table = gatherRows(angles.view([shape[0], 2 * shape[1]]), Indices.from(device, host));
+  return { table, positions: Indices.from(device, [...host.keys()]).tensor };
 }
 
 /** Turns pairs of elements by an angle that grows with the token's position. */
