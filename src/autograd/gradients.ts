@@ -2,7 +2,7 @@ import { castTo, contiguous } from '../tensor/copy.ts';
 import { addInto, mapBinary } from '../tensor/elementwise.ts';
 import { sumDimension } from '../tensor/reduce.ts';
 import type { Shape } from '../tensor/shape.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 
 /** Sums a gradient over the dimensions along which its input was broadcast; sums are f32, whatever the gradient is. */
 export function unbroadcast(gradient: Tensor, shape: Shape): Tensor {
@@ -24,7 +24,7 @@ export function accumulate(leaf: Tensor, gradient: Tensor): void {
     addInto(leaf.grad, gradient);
     return;
   }
-  const own = Tensor.empty(leaf.device, leaf.shape, 'f32');
+  const own = leaf.newGradient();
   leaf.device.copy(contiguous(castTo(gradient, 'f32')), own);
   leaf.grad = leaf.device.persist(own);
 }

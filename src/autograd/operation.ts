@@ -1,3 +1,4 @@
+import type { Gemm } from '../tensor/gemm/gemm.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Reference } from './reference.ts';
 
@@ -6,6 +7,12 @@ export interface Forward {
   output: Tensor;
   saved?: readonly Tensor[];
 }
+
+/**
+ * What is collected of a gradient so far, and where: spread into the `gemm` that makes one more part of it, whose
+ * result then is the sum.
+ */
+export type Collected = Pick<Gemm, 'addend' | 'into' | 'dtype'>;
 
 /** What a backward pass gets. */
 export interface Backward<A> {
@@ -18,6 +25,8 @@ export interface Backward<A> {
   attributes: A;
   /** Which inputs' gradients are wanted. */
   needs: readonly boolean[];
+  /** For each input; nothing but a dtype for those that {@link Operation.collects} does not name. */
+  collected: readonly Collected[];
 }
 
 /** What a tape has to keep alive for a backward pass. */
@@ -43,6 +52,8 @@ export interface Operation<A = undefined> {
   forward(inputs: readonly Tensor[], attributes: A, needs: readonly boolean[]): Forward;
   /** One gradient or null for each input, in the input's dtype; shapes may still be broadcast ones. */
   backward(context: Backward<A>): (Tensor | null)[];
+  /** Indices of inputs whose gradients the backward pass itself adds to {@link Backward.collected}. */
+  readonly collects?: readonly number[];
   keeps(needs: readonly boolean[], attributes: A): Keeps;
   /** The operation in double precision, as plainly as possible: the truth for tests. */
   reference(inputs: readonly Reference[], attributes: A): Reference;

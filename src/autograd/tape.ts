@@ -4,7 +4,7 @@ import { sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { accumulate, sumOf, unbroadcast } from './gradients.ts';
-import type { Operation } from './operation.ts';
+import type { Collected, Operation } from './operation.ts';
 
 /** How much of the forward pass is kept for the backward pass; see {@link Tape}. */
 export type Checkpointing = 'none' | 'selective' | 'full';
@@ -293,8 +293,10 @@ export class Tape {
         if (keeps.output) this.#restore(step.output);
         if (step.saved.some((tensor) => tensor.storage.freed)) this.#rerun(step);
         const { inputs, output, saved, attributes, needs } = step;
-        const results = step.op.backward({ grad, inputs, output, saved, attributes, needs });
-        for (const [i, result] of results.entries()) if (result && needs[i]) this.#deposit(step, inputs[i], result);
+        const collected = inputs.map((_, i) => this.#collected(step, i));
+        const results = step.op.backward({ grad, inputs, output, saved, attributes, needs, collected });
+        for (const [i, result] of results.entries())
+          if (result && needs[i]) this.#deposit(step, inputs[i], result, collected[i]);
       });
       this.#gradients.delete(step.output);
       grad.storage.release();
@@ -302,22 +304,47 @@ export class Tape {
     this.#letGo(step);
   }
 
-  #deposit(step: Step, input: Tensor, raw: Tensor): void {
+  /** Where gradients of this tensor wait for its producer or for {@link takeGradient}; undefined for a leaf. */
+  #waiting(tensor: Tensor): Map<Tensor, Tensor | null> | undefined {
+    if (this.#producers.has(tensor)) return this.#gradients;
+    return this.#watched.has(tensor) ? this.#watched : undefined;
+  }
+
+  #collected({ op, inputs, needs }: Step, i: number): Collected {
+    const input = inputs[i];
+    const waiting = this.#waiting(input);
+    const inPlace = !waiting && this.sink === accumulate;
+    const dtype = inPlace ? 'f32' : (input.dtype as 'f32' | 'f16');
+    // What is collected for an input that is given twice must be added once.
+    if (!needs[i] || !op.collects?.includes(i) || inputs.indexOf(input) !== i) return { dtype };
+    if (inPlace) return { dtype, addend: input.grad ?? undefined, into: input.grad ?? input.newGradient() };
+    return { dtype, addend: waiting?.get(input) ?? undefined };
+  }
+
+  #deposit(step: Step, input: Tensor, raw: Tensor, { addend, into }: Collected): void {
+    if (into) {
+      input.grad ??= input.device.persist(into);
+      return;
+    }
     const gradient = unbroadcast(raw, input.shape);
     if (!sameShape(gradient.shape, input.shape))
       throw new Error(`${step.op.name}: its gradient has shape [${gradient.shape}] for an input [${input.shape}]`);
-    if (this.#producers.has(input)) this.#add(this.#gradients, input, gradient);
-    else if (this.#watched.has(input)) this.#add(this.#watched, input, gradient);
+    const waiting = this.#waiting(input);
+    if (waiting) this.#add(waiting, input, gradient, addend !== undefined);
     else if (input.requires_grad) this.sink(input, contiguous(gradient));
   }
 
-  /** Adds a gradient for `tensor` to those collected so far; kernels can bind what is collected. */
-  #add(collected: Map<Tensor, Tensor | null>, tensor: Tensor, gradient: Tensor): void {
-    const before = collected.get(tensor);
+  /**
+   * Adds a gradient for `tensor` to those that wait; kernels can bind what waits.
+   *
+   * @param summed the gradient is the sum with those already
+   */
+  #add(waiting: Map<Tensor, Tensor | null>, tensor: Tensor, gradient: Tensor, summed = false): void {
+    const before = waiting.get(tensor);
     const own = contiguous(castTo(gradient, tensor.dtype));
-    const total = before ? sumOf(before, own) : own;
+    const total = before && !summed ? sumOf(before, own) : own;
     total.storage.retain();
     before?.storage.release();
-    collected.set(tensor, total);
+    waiting.set(tensor, total);
   }
 }

@@ -182,6 +182,11 @@ export class Tensor {
     return this;
   }
 
+  /** Memory for this leaf's gradient: f32, elements unset, owned by the current scope. */
+  newGradient(): Tensor {
+    return Tensor.empty(this.device, this.shape);
+  }
+
   /** The elements on the host in row-major order; f16 as its bits. */
   async data<D extends DType = 'f32'>(): Promise<HostArray[D]> {
     // The scope ends before the wait: work that runs meanwhile must not be adopted by it. The copy is recorded by then.

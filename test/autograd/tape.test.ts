@@ -2,12 +2,13 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { operation } from '../../src/autograd/operation.ts';
 import { add, div, exp, mul, scale, silu, square, sub } from '../../src/autograd/ops/elementwise.ts';
 import { slice } from '../../src/autograd/ops/join.ts';
+import { linear } from '../../src/autograd/ops/linear.ts';
 import { mean, sum } from '../../src/autograd/ops/reductions.ts';
 import { permute, reshape } from '../../src/autograd/ops/reshape.ts';
 import { apply, type Checkpointing, checkpoint, noGrad, Tape, withTape } from '../../src/autograd/tape.ts';
 import { mapBinary, mapUnary } from '../../src/tensor/elementwise.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
-import { normals } from '../support/check-op.ts';
+import { compare, normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
 
 const device = await testDevice();
@@ -185,6 +186,81 @@ describe('gradients', () => {
       ]);
       expect(frozen.grad).toBeNull();
       await takeGrad(x);
+    }));
+});
+
+describe('gradients that products collect themselves', () => {
+  const matrix = (seed: number, rows: number, columns: number, dtype: 'f32' | 'f16' = 'f32') =>
+    leaf(normals(rows * columns, seed), [rows, columns], dtype);
+
+  /** Gradient of Σ c ⊙ (x · wᵀ) for x, c · w, and for w, cᵀ · x. */
+  function product(a: ArrayLike<number>, b: ArrayLike<number>, m: number, n: number, k: number, transposeA: boolean) {
+    const at = (i: number, q: number) => (transposeA ? a[q * m + i] : a[i * k + q]);
+    return Float64Array.from({ length: m * n }, (_, i) => {
+      let dot = 0;
+      for (let q = 0; q < k; q++) dot += at(Math.floor(i / n), q) * b[q * n + (i % n)];
+      return dot;
+    });
+  }
+
+  test.each(MODES)('sum over uses of an input and of a weight, and over micro-batches: %s', (mode) =>
+    device.scopeAsync(async () => {
+      const [x, w] = [matrix(1, 3, 4), matrix(2, 4, 4)];
+      const c = Tensor.from(device, normals(12, 3), [3, 4]);
+      let grad: Tensor | null = null;
+      // Two layers: x · wᵀ is used twice, w three times.
+      for (let micro = 0; micro < 2; micro++) {
+        run(() => {
+          const y = linear(x, w);
+          return sum(mul(add(linear(y, w), linear(y, w, { scale: 2 })), c));
+        }, mode);
+        if (micro === 0) grad = w.grad;
+      }
+      expect(w.grad).toBe(grad); // The second micro-batch added to it in place.
+      const [xv, wv, cv] = [await x.numbers(), await w.numbers(), await c.numbers()];
+      const y = product(
+        xv,
+        wv.map((_, i) => wv[(i % 4) * 4 + (i >> 2)]),
+        3,
+        4,
+        4,
+        false,
+      );
+      const dy = product(cv, wv, 3, 4, 4, false).map((v) => 3 * v);
+      const dw = product(cv, y, 4, 4, 3, true).map((v, i) => 3 * v + product(dy, xv, 4, 4, 3, true)[i]);
+      compare(
+        'x',
+        await takeGrad(x),
+        product(dy, wv, 3, 4, 4, false).map((v) => 2 * v),
+        1e-5,
+      );
+      compare(
+        'w',
+        await takeGrad(w),
+        dw.map((v) => 2 * v),
+        1e-5,
+      );
+    }),
+  );
+
+  test('count what is collected once when an input is given twice', () =>
+    device.scopeAsync(async () => {
+      const x = matrix(1, 3, 3);
+      run(() => sum(linear(x, x, { residual: scale(x, 2) })));
+      const v = await x.numbers();
+      const ones = new Float64Array(9).fill(1);
+      const both = product(ones, v, 3, 3, 3, false).map((a, i) => a + product(ones, v, 3, 3, 3, true)[i] + 2);
+      compare('x', await takeGrad(x), both, 1e-5);
+    }));
+
+  test('go to a sink one by one', () =>
+    device.scopeAsync(async () => {
+      const w = matrix(1, 2, 2);
+      const seen: Tensor[] = [];
+      const tape = new Tape('none', (_, gradient) => seen.push(gradient));
+      tape.backward(withTape(tape, () => sum(linear(linear(Tensor.from(device, [1, 2], [1, 2]), w), w))));
+      expect(seen).toHaveLength(2);
+      expect(w.grad).toBeNull();
     }));
 });
 

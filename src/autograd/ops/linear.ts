@@ -51,18 +51,18 @@ export const linearOperation = operation<LinearOptions>({
   // x serves the weight's gradient alone, its dtype and shape everything else.
   keeps: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
 
-  backward({ grad, inputs: [x, weight], attributes: { scale = 1 }, needs }) {
+  backward({ grad, inputs: [x, weight], attributes: { scale = 1 }, needs, collected }) {
     const compute = x.dtype as Float;
     // A gradient in f32 for f16 operands is rounded, so that both products run on matrix units.
     const dy = rowsOf(castTo(grad, compute));
     const dx = needs[0]
-      ? gemm({ a: dy, b: denseWeight(weight, compute), alpha: scale, dtype: compute }).view(x.shape)
+      ? gemm({ a: dy, b: denseWeight(weight, compute), alpha: scale, ...collected[0] }).view(x.shape)
       : null;
-    const dw = needs[1]
-      ? gemm({ a: dy, b: rowsOf(x), transposeA: true, alpha: scale, dtype: weight.dtype as Float })
-      : null;
+    const dw = needs[1] ? gemm({ a: dy, b: rowsOf(x), transposeA: true, alpha: scale, ...collected[1] }) : null;
     return [dx, dw, needs[2] ? grad : null];
   },
+
+  collects: [0, 1],
 
   reference([x, weight, residual], { scale = 1 }) {
     const [out, width] = weight.shape;

@@ -55,7 +55,7 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     inputs: [...(weight || down ? [0] : []), ...(x ? [1, 2] : []), ...(x || down ? [3] : [])],
   }),
 
-  backward({ grad, inputs: [x, weight, down, up], saved: [h], attributes: { scale }, needs }) {
+  backward({ grad, inputs: [x, weight, down, up], saved: [h], attributes: { scale }, needs, collected }) {
     const compute = x.dtype as Float;
     // A gradient in f32 for f16 operands is rounded, so that all products run on matrix units.
     const dy = rowsOf(castTo(grad, compute));
@@ -65,17 +65,19 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
         a: dy,
         b: denseWeight(weight, compute),
         rider: { a: thin, b: denseWeight(down, compute) },
-        dtype: compute,
+        ...collected[0],
       }).view(x.shape);
-    const outer = (a: Tensor, b: Tensor, dtype: Float) => gemm({ a, b, transposeA: true, dtype });
+    const outer = (i: number, a: Tensor, b: Tensor) => gemm({ a, b, transposeA: true, ...collected[i] });
     return [
       needs[0] && dh ? inputGradient(dh) : null,
-      needs[1] ? outer(dy, rowsOf(x), weight.dtype as Float) : null,
-      needs[2] && dh ? outer(dh, rowsOf(x), down.dtype as Float) : null,
-      needs[3] ? outer(dy, h, up.dtype as Float) : null,
+      needs[1] ? outer(1, dy, rowsOf(x)) : null,
+      needs[2] && dh ? outer(2, dh, rowsOf(x)) : null,
+      needs[3] ? outer(3, dy, h) : null,
       needs[4] ? grad : null,
     ];
   },
+
+  collects: [0, 1, 2, 3],
 
   reference([x, weight, down, up, residual], { scale }) {
     const [out, width] = weight.shape;
