@@ -1,8 +1,9 @@
-// NF4 codes back to dense f32 or f16, row-major: one thread unpacks one word of eight codes.
+// NF4 codes back to dense f32 or f16, row-major or in tiles: one thread unpacks one word of eight codes.
 #include "include/grid.wgsl"
 #include "include/exact.wgsl"
 #include "include/nf4_scale_{{SCALE}}.wgsl"
 #include "include/write8_{{Y}}.wgsl" with name=y, binding=2
+#include "include/nf4_place_{{ORDER}}.wgsl"
 @group(0) @binding(1) var<storage, read> packed: array<u32>;
 
 override BLOCK: u32 = 64u;
@@ -11,6 +12,8 @@ struct Params {
   count: u32,
   first_block: u32, // Number of the first block of this part.
   zero: u32, // 0, see apart().
+  width: u32, // Elements in a row; for tiles.
+  tiles: u32, // Tiles along the depth of the product; for tiles.
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
@@ -37,5 +40,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let scale = scale_of(p.first_block + word * 8u / BLOCK, p.zero);
   let first = vec4f(codes[(bits >> 4u) & 15u], codes[bits & 15u], codes[(bits >> 12u) & 15u], codes[(bits >> 8u) & 15u]);
   let second = vec4f(codes[(bits >> 20u) & 15u], codes[(bits >> 16u) & 15u], codes[bits >> 28u], codes[(bits >> 24u) & 15u]);
-  y_put8(word, first * scale, second * scale, p.count);
+  y_put8(place_of(word), first * scale, second * scale, p.count);
 }

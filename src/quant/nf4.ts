@@ -2,6 +2,7 @@ import { complain } from '../errors.ts';
 import { contiguous } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import type { HostArray } from '../tensor/dtype.ts';
+import { TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -86,9 +87,27 @@ export class Nf4Tensor extends Tensor {
    * @returns a row-major tensor of this shape
    */
   override dense(dtype: 'f32' | 'f16'): Tensor {
-    const { device, shape, size, blocksize, scales } = this;
+    const { device, shape, size, blocksize } = this;
     const y = Tensor.empty(device, shape, dtype);
-    const defines = { SCALE: scales.kind, Y: dtype };
+    for (const { start, end } of ranges(device, size, dtype === 'f32' ? 4 : 2, blocksize))
+      this.#dequantize('rows', start, end, y.view([size]).slice(0, start, end));
+    return y;
+  }
+
+  /** Dequantises a matrix to f16 in tiles; null where these need rows of a multiple of eight and one binding. */
+  override tiled(transposed: boolean): Tensor | null {
+    const { device, shape, size } = this;
+    const [k, n] = transposed ? shape.toReversed() : shape;
+    const bytes = 2 * tiledSize(n, k);
+    if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
+    const y = Tensor.empty(device, [tiledSize(n, k)], 'f16');
+    if (k % TILE_DEPTH !== 0) device.zero(y);
+    this.#dequantize(transposed ? 'tiles' : 'tiles_transposed', 0, size, y, Math.ceil(k / TILE_DEPTH));
+    return y;
+  }
+
+  #dequantize(ORDER: string, start: number, end: number, y: Tensor, tiles = 0): void {
+    const { device, shape, blocksize, scales } = this;
     const bound: Record<string, Tensor> =
       scales.kind === 'plain'
         ? { absmax: scales.absmax }
@@ -98,20 +117,20 @@ export class Nf4Tensor extends Tensor {
             nested_map: scales.map,
             nested_offset: scales.offset,
           };
-    for (const { start, end } of ranges(device, size, dtype === 'f32' ? 4 : 2, blocksize))
-      device.run({
-        kernel: 'nf4-dequantize.wgsl',
-        defines,
-        constants: { BLOCK: blocksize },
-        bindings: {
-          packed: this.packed.slice(0, start / 2, Math.ceil(end / 2)),
-          ...bound,
-          y: y.view([size]).slice(0, start, end),
-        },
-        params: { count: end - start, first_block: start / blocksize, zero: 0 },
-        workgroups: Math.ceil((end - start) / 2048),
-      });
-    return y;
+    device.run({
+      kernel: 'nf4-dequantize.wgsl',
+      defines: { SCALE: scales.kind, Y: y.dtype, ORDER },
+      constants: { BLOCK: blocksize },
+      bindings: { packed: this.packed.slice(0, start / 2, Math.ceil(end / 2)), ...bound, y },
+      params: {
+        count: end - start,
+        first_block: start / blocksize,
+        zero: 0,
+        width: shape[shape.length - 1],
+        tiles,
+      },
+      workgroups: Math.ceil((end - start) / 2048),
+    });
   }
 
   /** All parts on the host. */
@@ -246,7 +265,10 @@ export const variants: KernelVariant[] = [
       bindings: ['x', 'packed', 'absmax'],
     })),
   ),
-  ...combinations({ SCALE: ['plain', 'nested'], Y: ['f32', 'f16'] }).map((defines) => ({
+  ...[
+    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f32', 'f16'], ORDER: ['rows'] }),
+    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f16'], ORDER: ['tiles', 'tiles_transposed'] }),
+  ].map((defines) => ({
     kernel: 'nf4-dequantize.wgsl',
     defines,
     constants: { BLOCK: 64 },

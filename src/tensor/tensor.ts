@@ -182,6 +182,16 @@ export class Tensor {
     return this;
   }
 
+  /**
+   * This matrix in f16 as matrix units like it best (src/tensor/gemm/tiles.ts), where making that costs no more than
+   * making a dense one: null for ordinary tensors.
+   *
+   * @param _transposed whether the product takes it transposed: [n, k] rather than [k, n]
+   */
+  tiled(_transposed: boolean): Tensor | null {
+    return null;
+  }
+
   /** Memory for this leaf's gradient: f32, elements unset, owned by the current scope. */
   newGradient(): Tensor {
     return Tensor.empty(this.device, this.shape);

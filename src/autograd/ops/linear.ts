@@ -20,8 +20,8 @@ export interface LinearOptions {
 export const rowsOf = (x: Tensor) =>
   (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
 
-/** The weight as a dense tensor in the dtype of the products; scratch if it has to be made. */
-export const denseWeight = (weight: Tensor, compute: Float) => castTo(weight.dense(compute), compute);
+/** The weight as `gemm` takes it: quantised, or dense in the dtype of the products. */
+export const operand = (weight: Tensor, compute: Float) => (weight.dtype === 'u8' ? weight : castTo(weight, compute));
 
 /** y = residual + scale · x · Wᵀ with W [out, in], dense or quantised. Inputs: x, W and perhaps residual. */
 export const linearOperation = operation<LinearOptions>({
@@ -39,7 +39,7 @@ export const linearOperation = operation<LinearOptions>({
   forward([x, weight, residual], { scale = 1, dtype = x.dtype as Float }) {
     const y = gemm({
       a: rowsOf(x),
-      b: denseWeight(weight, x.dtype as Float),
+      b: operand(weight, x.dtype as Float),
       transposeB: true,
       alpha: scale,
       addend: residual && rowsOf(residual),
@@ -56,7 +56,7 @@ export const linearOperation = operation<LinearOptions>({
     // A gradient in f32 for f16 operands is rounded, so that both products run on matrix units.
     const dy = rowsOf(castTo(grad, compute));
     const dx = needs[0]
-      ? gemm({ a: dy, b: denseWeight(weight, compute), alpha: scale, ...collected[0] }).view(x.shape)
+      ? gemm({ a: dy, b: operand(weight, compute), alpha: scale, ...collected[0] }).view(x.shape)
       : null;
     const dw = needs[1] ? gemm({ a: dy, b: rowsOf(x), transposeA: true, alpha: scale, ...collected[1] }) : null;
     return [dx, dw, needs[2] ? grad : null];

@@ -5,7 +5,7 @@ import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
 import { apply } from '../tape.ts';
-import { denseWeight, rowsOf } from './linear.ts';
+import { operand, rowsOf } from './linear.ts';
 
 type Float = 'f32' | 'f16';
 
@@ -38,12 +38,12 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
   forward([x, weight, down, up, residual], { scale, dtype = x.dtype as Float }, needs) {
     const compute = x.dtype as Float;
     const a = rowsOf(x);
-    const h = gemm({ a, b: denseWeight(down, compute), transposeB: true, alpha: scale, dtype: compute });
+    const h = gemm({ a, b: operand(down, compute), transposeB: true, alpha: scale, dtype: compute });
     const y = gemm({
       a,
-      b: denseWeight(weight, compute),
+      b: operand(weight, compute),
       transposeB: true,
-      rider: { a: h, b: denseWeight(up, compute) },
+      rider: { a: h, b: operand(up, compute) },
       addend: residual && rowsOf(residual),
       dtype,
     });
@@ -59,12 +59,12 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     const compute = x.dtype as Float;
     // A gradient in f32 for f16 operands is rounded, so that all products run on matrix units.
     const dy = rowsOf(castTo(grad, compute));
-    const dh = needs[0] || needs[2] ? gemm({ a: dy, b: denseWeight(up, compute), alpha: scale, dtype: compute }) : null;
+    const dh = needs[0] || needs[2] ? gemm({ a: dy, b: operand(up, compute), alpha: scale, dtype: compute }) : null;
     const inputGradient = (thin: Tensor) =>
       gemm({
         a: dy,
-        b: denseWeight(weight, compute),
-        rider: { a: thin, b: denseWeight(down, compute) },
+        b: operand(weight, compute),
+        rider: { a: thin, b: operand(down, compute) },
         ...collected[0],
       }).view(x.shape);
     const outer = (i: number, a: Tensor, b: Tensor) => gemm({ a, b, transposeA: true, ...collected[i] });

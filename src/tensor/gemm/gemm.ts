@@ -1,5 +1,6 @@
 import { complain } from '../../errors.ts';
 import { castTo, contiguous } from '../copy.ts';
+import type { DType } from '../dtype.ts';
 import { rowParts } from '../parts.ts';
 import { sizeOf } from '../shape.ts';
 import { Tensor } from '../tensor.ts';
@@ -7,8 +8,8 @@ import { matrixProduct, usableMatrixShape } from './matrix.ts';
 import { portableProduct } from './portable.ts';
 import type { Product } from './product.ts';
 
-/** `matrix`: matrix units (f16 operands only); `portable`: any device. */
-export type GemmPath = 'matrix' | 'portable';
+/** `matrix`: matrix units (f16 operands only); `emulated`: the same kernel without them, for tests; `portable`: any device. */
+export type GemmPath = 'matrix' | 'emulated' | 'portable';
 
 export interface Gemm {
   /** [..., M, K], or [..., K, M] with transposeA; f32 or f16. */
@@ -39,63 +40,88 @@ export interface Gemm {
  * @returns [..., M, N] in `dtype`
  * @throws UserError for shapes that do not fit and for a forced path that this adapter or these operands lack
  */
-export function gemm({ rider, ...options }: Gemm): Tensor {
-  if (!rider) return product(options);
-  return options.a.device.scope(() => {
-    const addend = product({ ...options, ...rider, alpha: 1, dtype: 'f32', into: undefined });
-    return product({ ...options, addend });
+export function gemm(options: Gemm): Tensor {
+  const { a, transposeA = false, transposeB = false, alpha = 1, addend, into, rider, dtype } = options;
+  const path = options.path ?? pathFor(options);
+  return a.device.scope(() => {
+    // A tall operand in tiles pays for itself; a few rows read all of it just once.
+    const tiles = path === 'portable' ? null : options.b.tiled(transposeB);
+    const b = tiles ?? denseOperand(options.b, a.dtype);
+    const [m, k] = matrixOf(a, transposeA);
+    const [kOfB, n] = matrixOf(options.b, transposeB);
+    const batch = Math.max(batchOf(a), batchOf(options.b));
+    const lead = batchOf(options.b) > batchOf(a) ? options.b.shape.slice(0, -2) : a.shape.slice(0, -2);
+    if (
+      k !== kOfB ||
+      ![a, options.b].every((x) => batchOf(x) === 1 || batchOf(x) === batch) ||
+      (addend && addend.size !== batch * m * n)
+    )
+      throw complain({
+        where: 'gemm',
+        got: `a [${a.shape}]${transposeA ? 'ᵀ' : ''}, b [${options.b.shape}]${transposeB ? 'ᵀ' : ''}${addend ? `, addend [${addend.shape}]` : ''}`,
+        expected: '[..., M, K], [..., K, N] and [..., M, N]',
+        remedy: 'transpose or reshape an operand',
+      });
+    checkInto(options, batch * m * n);
+    // A kernel thread stores pairs: rows of an odd width would share words.
+    const direct = dtype === 'f32' || n % 2 === 0;
+    const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
+    const collects = into !== undefined && addend === into;
+    if (y.size > 0)
+      withRider(
+        {
+          a: contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
+          transposeA,
+          b: tiles ?? contiguous(b).view([batchOf(b), ...b.shape.slice(-2)]),
+          transposeB,
+          tiled: tiles !== null,
+          rider: rider ? { a: contiguous(rider.a), b: contiguous(rider.b) } : null,
+          alpha,
+          y,
+          addend: addend && !collects ? contiguous(addend).view([batch, m, n]) : null,
+          collects,
+          column: 0,
+          batch,
+          m,
+          n,
+          k,
+        },
+        path,
+      );
+    return castTo(y, dtype).view([...lead, m, n]);
   });
 }
 
-function product(options: Omit<Gemm, 'rider'>): Tensor {
-  const { a, b, transposeA = false, transposeB = false, alpha = 1, addend, into, dtype, path } = options;
-  const [m, k] = matrixOf(a, transposeA);
-  const [kOfB, n] = matrixOf(b, transposeB);
-  const batch = Math.max(batchOf(a), batchOf(b));
-  const lead = batchOf(b) > batchOf(a) ? b.shape.slice(0, -2) : a.shape.slice(0, -2);
-  const shape = [...lead, m, n];
-  if (
-    k !== kOfB ||
-    ![a, b].every((x) => batchOf(x) === 1 || batchOf(x) === batch) ||
-    (addend && addend.size !== batch * m * n)
-  )
-    throw complain({
-      where: 'gemm',
-      got: `a [${a.shape}]${transposeA ? 'ᵀ' : ''}, b [${b.shape}]${transposeB ? 'ᵀ' : ''}${addend ? `, addend [${addend.shape}]` : ''}`,
-      expected: '[..., M, K], [..., K, N] and [..., M, N]',
-      remedy: 'transpose or reshape an operand',
-    });
-  if (into && (dtype !== 'f32' || into.dtype !== 'f32' || !into.bindable || into.size !== batch * m * n))
+/** A frozen operand as the kernels of a path take it where they do not take its tiles. */
+function denseOperand(b: Tensor, dtype: DType): Tensor {
+  return b.dtype === 'u8' ? b.dense(dtype as 'f32' | 'f16') : b;
+}
+
+function checkInto({ into, dtype }: Gemm, size: number): void {
+  if (into && (dtype !== 'f32' || into.dtype !== 'f32' || !into.bindable || into.size !== size))
     throw complain({
       where: 'gemm: into',
       got: `${into.dtype} [${into.shape}] with strides [${into.strides}] for a result in ${dtype}`,
-      expected: `a dense f32 tensor of ${batch * m * n} elements`,
+      expected: `a dense f32 tensor of ${size} elements`,
       remedy: 'leave it out for fresh memory',
     });
-  // A kernel thread stores pairs: rows of an odd width would share words.
-  const direct = dtype === 'f32' || n % 2 === 0;
-  const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
-  const collects = into !== undefined && addend === into;
-  if (y.size > 0)
-    splitProduct(
-      {
-        a: contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
-        transposeA,
-        b: contiguous(b).view([batchOf(b), ...b.shape.slice(-2)]),
-        transposeB,
-        alpha,
-        y,
-        addend: addend && !collects ? contiguous(addend).view([batch, m, n]) : null,
-        collects,
-        column: 0,
-        batch,
-        m,
-        n,
-        k,
-      },
-      path ?? pathFor(a, b),
-    );
-  return castTo(y, dtype).view(shape);
+}
+
+/** The rider goes along in the kernel for matrix units where that can; elsewhere it is a product of its own before. */
+function withRider(product: Product, path: GemmPath): void {
+  const { rider, a, transposeA, alpha, batch, y, addend, collects, m, n } = product;
+  const goesAlong = path !== 'portable' && !transposeA && batch === 1 && alpha === 1 && rider?.a.dtype === 'f16';
+  if (!rider || (goesAlong && !exceedsBinding(product))) {
+    splitProduct(product, path);
+    return;
+  }
+  const first = Tensor.empty(a.device, y.shape);
+  const thin = { ...product, a: batched(rider.a), b: batched(rider.b), k: rider.a.shape[transposeA ? 0 : 1] };
+  splitProduct(
+    { ...thin, tiled: false, rider: null, alpha: 1, y: first, collects: false, addend: collects ? y : addend, m, n },
+    path,
+  );
+  splitProduct({ ...product, rider: null, addend: first, collects: false }, path);
 }
 
 function matrixOf(x: Tensor, transposed: boolean): [number, number] {
@@ -107,8 +133,15 @@ function batchOf(x: Tensor): number {
   return sizeOf(x.shape.slice(0, -2));
 }
 
-function pathFor(a: Tensor, b: Tensor): GemmPath {
-  return a.dtype === 'f16' && b.dtype === 'f16' && usableMatrixShape(a.device.capabilities) ? 'matrix' : 'portable';
+/** Quantised operands become what the other is. */
+function pathFor({ a, b }: Gemm): GemmPath {
+  const halves = a.dtype === 'f16' && (b.dtype === 'f16' || b.dtype === 'u8');
+  return halves && usableMatrixShape(a.device.capabilities) ? 'matrix' : 'portable';
+}
+
+function exceedsBinding({ a, b, y, addend }: Product): boolean {
+  const most = a.device.capabilities.maxBindingBytes - 16;
+  return [a, b, y, addend].some((x) => x !== null && x.bytes > most);
 }
 
 /** Cuts what exceeds one binding, then launches. */
@@ -178,12 +211,13 @@ function launch(product: Product, path: GemmPath): void {
     portableProduct(product);
     return;
   }
-  if (product.a.dtype !== 'f16' || product.b.dtype !== 'f16' || !usableMatrixShape(product.a.device.capabilities))
+  const usable = path === 'emulated' || usableMatrixShape(product.a.device.capabilities);
+  if (product.a.dtype !== 'f16' || product.b.dtype !== 'f16' || !usable)
     throw complain({
       where: 'gemm: path matrix',
       got: `${product.a.dtype} · ${product.b.dtype} on ${product.a.device.capabilities.name}`,
       expected: 'f16 operands and an adapter with 16×16×16 matrix units',
       remedy: 'leave the path out',
     });
-  matrixProduct(product);
+  matrixProduct(product, path);
 }

@@ -1,44 +1,127 @@
 import type { Capabilities, MatrixShape } from '../capabilities.ts';
+import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
 import { addendAccess, bindingsOf, type Product } from './product.ts';
+import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
 
-/** Depth of a tile; as in kernels/gemm_matrix.wgsl. */
-const DEPTH = 32;
-/** Results along each side of a workgroup: large where that still gives every core something to do. */
-const TILES = [128, 64] as const;
-const ENOUGH_WORKGROUPS = 96;
+const INVOCATIONS = 128;
 /** Two padded tiles and four fragments of results. */
-const WORKGROUP_BYTES = 24576;
+const WORKGROUP_BYTES = 25600;
 
-/** Kernel variants of this file. */
-export const variants: KernelVariant[] = TILES.flatMap((tile) =>
-  combinations({
-    transposeA: ['yes', ''],
-    transposeB: ['yes', ''],
-    A_LOADS: ['aligned', 'ragged'],
-    B_LOADS: ['aligned', 'ragged'],
-    C: ['f32', 'f16', 'own_f32'],
-    Y: ['f32', 'f16'],
-  })
-    .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
-    .map(({ transposeA, transposeB, ...rest }) => ({
-      kernel: 'gemm_matrix.wgsl',
-      defines: { ...rest, ...layout(tile, transposeA !== '', transposeB !== '') },
-      bindings: bindingsOf(rest),
-      requires: 'subgroup-matrix',
-    })),
-);
+/** Results of a workgroup, and of each of its four subgroups. */
+interface TileShape {
+  TM: number;
+  TN: number;
+  WM: number;
+  WN: number;
+}
 
-/** How the tiles lie in workgroup memory, which is how the operands lie in storage. */
-function layout(tile: number, transposeA: boolean, transposeB: boolean): Record<string, string> {
+const LARGE: TileShape = { TM: 128, TN: 128, WM: 64, WN: 64 };
+const MEDIUM: TileShape = { TM: 64, TN: 128, WM: 32, WN: 64 };
+const SMALL: TileShape = { TM: 64, TN: 64, WM: 32, WN: 32 };
+/** For products with LoRA's thin matrices, and for a few tokens at a time. */
+const NARROW: TileShape = { TM: 128, TN: 16, WM: 32, WN: 16 };
+const FLAT: TileShape = { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32 };
+const SHAPES = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
+
+/** Fewer workgroups leave parts of a large GPU idle: then smaller tiles, or several for the depth of one tile. */
+const ENOUGH_WORKGROUPS = 256;
+/** Tiles of the depth that are worth a workgroup of their own. */
+const LEAST_TILES = 8;
+
+type Edges = 'aligned' | 'ragged';
+
+interface Choice {
+  shape: TileShape;
+  transposeA: boolean;
+  transposeB: boolean;
+  tiled: boolean;
+  /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
+  edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
+  rider: boolean;
+  C: string;
+  Y: string;
+  /** `emulated` computes without matrix units, for tests. */
+  units: 'matrix' | 'emulated';
+}
+
+function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, C, Y, units }: Choice) {
+  const { TM, TN, WM, WN } = shape;
+  const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
   return {
-    TILE: String(tile),
-    A_INNER: String(transposeA ? tile : DEPTH),
-    B_INNER: String(transposeB ? DEPTH : tile),
-    A_MAJOR: transposeA ? 'col_major' : 'row_major',
-    B_MAJOR: transposeB ? 'col_major' : 'row_major',
+    kernel: 'gemm_matrix.wgsl',
+    defines: {
+      UNITS: units,
+      UNROLL: units === 'matrix' ? 'yes' : 'no',
+      ...shape,
+      FM: WM / 16,
+      FN: WN / 16,
+      A_INNER: transposeA ? TM : TILE_DEPTH,
+      B_INNER: transposeB ? TILE_DEPTH : TN,
+      A_DIRECTION: transposeA ? '_transposed' : '',
+      B_DIRECTION: transposeB ? '_transposed' : '',
+      A_PASSES: passes(TM),
+      B_PASSES: passes(TN),
+      B_TILED: String(tiled),
+      A_EDGES: edges.A,
+      B_EDGES: edges.B,
+      R_EDGES: edges.R,
+      Y_EDGES: edges.Y,
+      RIDER: rider ? 'yes' : 'no',
+      C,
+      Y,
+    },
   };
 }
+
+/** Adds what workgroups have left that shared the depth of a product. */
+const splitKernel = (EDGES: Edges, C: string, Y: string) => ({
+  kernel: 'gemm_split.wgsl',
+  defines: { EDGES, C, Y },
+});
+
+const ADDENDS = ['f32', 'f16', 'own_f32'];
+
+/** Kernel variants of this file: every include in every place, but not every mixture of them. */
+export const variants: KernelVariant[] = [
+  ...SHAPES.flatMap((shape) =>
+    combinations({
+      a: ['plain', 'transposed'],
+      b: ['plain', 'transposed'],
+      tiled: ['yes', ''],
+      edges: ['aligned', 'ragged'],
+      RIDER: ['yes', 'no'],
+      output: ['f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
+    })
+      .filter(({ tiled, edges, a, RIDER }) => !(tiled && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
+      .filter(({ tiled }) => !tiled || shape.TN === TILE_COLUMNS)
+      .map(({ a, b, tiled, edges, RIDER, output }) => {
+        const [C, Y] = output.split(' ');
+        const e = edges as Edges;
+        return {
+          ...kernelOf({
+            shape,
+            transposeA: a !== 'plain',
+            transposeB: b !== 'plain',
+            tiled: tiled !== '',
+            edges: { A: e, B: e, R: e, Y: e },
+            rider: RIDER === 'yes',
+            C,
+            Y,
+            units: 'matrix',
+          }),
+          bindings: bindingsOf({ C, RIDER }),
+          requires: 'subgroup-matrix' as const,
+        };
+      }),
+  ),
+  ...combinations({ EDGES: ['aligned', 'ragged'], C: ADDENDS, Y: ['f32', 'f16'] })
+    .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
+    .map(({ EDGES, C, Y }) => ({
+      ...splitKernel(EDGES as Edges, C, Y),
+      bindings: ['parts', ...(C === 'own_f32' ? [] : ['addend']), 'y'],
+    })),
+];
 
 /** The matrix-unit shape that the kernel is written for, if this adapter has it and subgroups of 32. */
 export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capabilities): MatrixShape | undefined {
@@ -49,36 +132,93 @@ export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capab
   );
 }
 
+function shapeFor({ m, n, batch, tiled }: Product): TileShape {
+  if (m <= 16) return FLAT;
+  if (n <= 16 && !tiled) return NARROW;
+  const workgroups = ({ TM, TN }: TileShape) => Math.ceil(m / TM) * Math.ceil(n / TN) * batch;
+  if (m > 64 && workgroups(LARGE) >= ENOUGH_WORKGROUPS) return LARGE;
+  return tiled || n > 64 ? MEDIUM : SMALL;
+}
+
+const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width % 8 === 0) ? 'aligned' : 'ragged');
+
 /** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
-export function matrixProduct(product: Product): void {
-  const { a, transposeA, b, transposeB, alpha, y, column, batch, m, n, k } = product;
+export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = 'matrix'): void {
+  const { a, transposeA, b, transposeB, tiled, rider, alpha, y, column, batch, m, n, k } = product;
+  const { device } = a;
+  const shape = shapeFor(product);
+  const r = rider?.a.shape[1] ?? 0;
+  const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
+  const tiles = Math.ceil(k / TILE_DEPTH);
+  const all = tiles + Math.ceil(r / TILE_DEPTH);
+  const wanted = Math.ceil(ENOUGH_WORKGROUPS / (rows * columns * batch));
+  const share = Math.ceil(all / Math.max(1, Math.min(wanted, Math.floor(all / LEAST_TILES))));
+  const splits = Math.ceil(all / share);
+  const output = edgesOf(n, y.shape[2], column);
   const { C, bindings, has_addend } = addendAccess(product);
-  const tile = TILES.find((side) => Math.ceil(m / side) * Math.ceil(n / side) * batch >= ENOUGH_WORKGROUPS) ?? TILES[1];
-  const [rows, columns] = [Math.ceil(m / tile), Math.ceil(n / tile)];
-  const loads = (width: number) => (width % 8 === 0 ? 'aligned' : 'ragged');
-  a.device.run({
-    kernel: 'gemm_matrix.wgsl',
-    defines: {
-      A_LOADS: loads(transposeA ? m : k),
-      B_LOADS: loads(transposeB ? k : n),
-      C,
-      Y: y.dtype,
-      ...layout(tile, transposeA, transposeB),
-    },
-    bindings: { a, b, ...bindings, y },
-    params: {
-      m,
-      n,
-      k,
-      a_batch: a.shape[0] === 1 ? 0 : m * k,
-      b_batch: b.shape[0] === 1 ? 0 : k * n,
-      y_row: y.shape[2],
-      y_start: column,
-      has_addend,
-      alpha,
-      columns,
-      rows,
-    },
-    workgroups: [rows * columns, 1, batch],
+  device.scope(() => {
+    const whole = splits === 1;
+    const target = whole ? y : Tensor.empty(device, [batch * splits, m, n]);
+    device.run({
+      ...kernelOf({
+        shape,
+        transposeA,
+        transposeB,
+        tiled,
+        edges: {
+          A: edgesOf(transposeA ? m : k),
+          B: tiled ? 'aligned' : edgesOf(transposeB ? k : n),
+          R: edgesOf(r, transposeB ? 0 : n),
+          Y: whole ? output : edgesOf(n),
+        },
+        rider: rider !== null,
+        C: whole ? C : 'f32',
+        Y: target.dtype,
+        units,
+      }),
+      bindings: {
+        a,
+        b,
+        ...(rider ? { rider_a: rider.a, rider_b: rider.b } : undefined),
+        ...(whole ? bindings : { addend: a }),
+        y: target,
+      },
+      params: {
+        m,
+        n,
+        k,
+        rider: r,
+        tiles,
+        tiles_in_split: share,
+        splits,
+        a_batch: a.shape[0] === 1 ? 0 : m * k,
+        b_batch: b.shape[0] === 1 ? 0 : k * n,
+        y_row: target.shape[2],
+        y_start: whole ? column : 0,
+        has_addend: whole ? has_addend : 0,
+        alpha: whole ? alpha : 1,
+        columns,
+        rows,
+      },
+      workgroups: [rows * columns, 1, batch * splits],
+    });
+    if (whole) return;
+    const groups = Math.ceil(n / 8);
+    device.run({
+      ...splitKernel(output, C, y.dtype),
+      bindings: { parts: target, ...bindings, y },
+      params: {
+        n,
+        groups,
+        rows: batch * m,
+        m,
+        splits,
+        y_row: y.shape[2],
+        y_start: column,
+        has_addend,
+        alpha,
+      },
+      workgroups: Math.ceil((groups * batch * m) / 64),
+    });
   });
 }

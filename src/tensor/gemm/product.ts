@@ -5,9 +5,12 @@ export interface Product {
   /** [batch, m, k], or [batch, k, m] if transposed; batch may be 1 for all. */
   a: Tensor;
   transposeA: boolean;
-  /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. */
+  /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. With `tiled` its tiles, see tiles.ts. */
   b: Tensor;
   transposeB: boolean;
+  tiled: boolean;
+  /** A second product that is added: [m, r] and [r, n], or [n, r] with transposeB. */
+  rider: { a: Tensor; b: Tensor } | null;
   alpha: number;
   /** [batch, m, width]: the product goes to columns `column … column + n − 1`. */
   y: Tensor;
@@ -23,7 +26,7 @@ export interface Product {
 }
 
 /** What kernels include to read the addend, whose binding falls away where it is y: one buffer cannot be bound twice. */
-export function addendAccess({ a, addend, collects }: Product) {
+export function addendAccess({ a, addend, collects }: Pick<Product, 'a' | 'addend' | 'collects'>) {
   return {
     C: collects ? 'own_f32' : (addend?.dtype ?? 'f32'),
     bindings: collects ? undefined : { addend: addend ?? a },
@@ -32,5 +35,10 @@ export function addendAccess({ a, addend, collects }: Product) {
 }
 
 /** Bindings of a product's kernel, for lists of variants. */
-export const bindingsOf = ({ C }: Record<string, string>): string[] =>
-  C === 'own_f32' ? ['a', 'b', 'y'] : ['a', 'b', 'addend', 'y'];
+export const bindingsOf = ({ C, RIDER = 'no' }: Record<string, string>): string[] => [
+  'a',
+  'b',
+  ...(RIDER === 'yes' ? ['rider_a', 'rider_b'] : []),
+  ...(C === 'own_f32' ? [] : ['addend']),
+  'y',
+];

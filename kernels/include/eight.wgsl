@@ -1,0 +1,5 @@
+// Eight neighbouring elements of a row.
+struct Eight {
+  low: vec4f,
+  high: vec4f,
+}
