@@ -2,6 +2,7 @@ import { complain } from '../errors.ts';
 import { type PeftConfig, resolveTargets, type Target } from '../formats/peft-config.ts';
 import type { Linear } from '../models/linear.ts';
 import type { Llama } from '../models/llama.ts';
+import { masterTensors } from '../optim/parameter-arena.ts';
 import { castTo } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -28,12 +29,15 @@ export const PREFIX = 'base_model.model.';
 export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterStart): Trainable[] {
   const linears = model.linears();
   const trainables: Trainable[] = [];
-  for (const target of adapterTargets(config, [...linears.keys()])) {
+  const targets = adapterTargets(config, [...linears.keys()]);
+  const shapes = targets.map(({ module }) => (linears.get(module) as Linear).weight.shape);
+  const places = loraPlaces(model.device, targets, shapes);
+  for (const [i, target] of targets.entries()) {
     const { module, r } = target;
     const linear = linears.get(module) as Linear;
     const matrices =
-      'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(linear.weight.shape, r, start.uniform);
-    linear.adapter = loraFor(model.device, linear.weight.shape, target, config, matrices);
+      'saved' in start ? savedMatrices(start.saved, module) : initialMatrices(shapes[i], r, start.uniform);
+    linear.adapter = loraFor(places[i], target, config, matrices);
     for (const { name, tensor } of linear.adapter.parameters())
       trainables.push({ name: `${PREFIX}${module}.${name}`, tensor });
   }
@@ -46,15 +50,22 @@ export function attachAdapters(model: Llama, config: PeftConfig, start: AdapterS
   return trainables;
 }
 
-/** The adapter of one linear layer, its weight of shape [out, in]. */
+/** Memory for the matrices A and B of linear layers with these weights: all A first, so that layers' neighbours touch. */
+export function loraPlaces(device: Device, targets: readonly Target[], shapes: readonly (readonly number[])[]) {
+  const A = targets.map(({ r }, i) => [r, shapes[i][1]]);
+  const B = targets.map(({ r }, i) => [shapes[i][0], r]);
+  const tensors = masterTensors(device, [...A, ...B]);
+  return targets.map((_, i) => ({ A: tensors[i], B: tensors[targets.length + i] }));
+}
+
+/** The adapter of one linear layer. */
 export function loraFor(
-  device: Device,
-  shape: readonly number[],
-  { module, r, scaling }: Target,
+  places: { A: Tensor; B: Tensor },
+  { module, scaling }: Target,
   { lora_dropout: dropout }: PeftConfig,
   matrices: LoraMatrices,
 ): Lora {
-  return new Lora(device, shape, { r, scaling, dropout, name: module }, matrices);
+  return new Lora(places, { scaling, dropout, name: module }, matrices);
 }
 
 /**

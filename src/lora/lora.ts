@@ -2,9 +2,8 @@ import { dropout } from '../autograd/ops/dropout.ts';
 import { linear } from '../autograd/ops/linear.ts';
 import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import { complain } from '../errors.ts';
-import type { Device } from '../tensor/device.ts';
 import { gemm } from '../tensor/gemm/gemm.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { Adapter, AdapterCall, AdapterParameter } from './adapter.ts';
 
 /** Low-rank matrices on the host, f32 row-major. */
@@ -16,7 +15,6 @@ export interface LoraMatrices {
 }
 
 export interface LoraOptions {
-  r: number;
   /** Factor of B·A: alpha/r, or alpha/√r for rank-stabilised LoRA. */
   scaling: number;
   /** Probability that an input element is dropped before A. */
@@ -37,22 +35,24 @@ export class Lora implements Adapter {
   readonly options: LoraOptions;
 
   /**
-   * @param shape [out, in] of the adapted weight
-   * @throws UserError when the matrices do not fit shape and rank
+   * @param places f32 leaves A [r, in] and B [out, r]; the adapter owns them
+   * @param matrices what they start with
+   * @throws UserError when the matrices do not fit them
    */
-  constructor(device: Device, shape: readonly number[], options: LoraOptions, matrices: LoraMatrices) {
-    const [out, width] = shape;
-    const { r } = options;
-    if (matrices.A.length !== r * width || matrices.B.length !== out * r)
+  constructor(places: { A: Tensor; B: Tensor }, options: LoraOptions, matrices: LoraMatrices) {
+    const { A, B } = places;
+    if (matrices.A.length !== A.size || matrices.B.length !== B.size)
       throw complain({
         where: `LoRA${options.name ? ` of ${options.name}` : ''}`,
         got: `A with ${matrices.A.length} and B with ${matrices.B.length} elements`,
-        expected: `A [${r}, ${width}] and B [${out}, ${r}]`,
+        expected: `A [${A.shape.join(', ')}] and B [${B.shape.join(', ')}]`,
         remedy: 'load the adapter onto the model it was trained for',
       });
     this.options = options;
-    this.A = leaf(device, matrices.A, [r, width]);
-    this.B = leaf(device, matrices.B, [out, r]);
+    this.A = A;
+    this.B = B;
+    A.device.upload(A, bytesOf(matrices.A));
+    B.device.upload(B, bytesOf(matrices.B));
   }
 
   forward({ x, weight, residual, dtype, seed }: AdapterCall): Tensor {
@@ -75,11 +75,7 @@ export class Lora implements Adapter {
   }
 }
 
-function leaf(device: Device, values: Float32Array, shape: number[]): Tensor {
-  const tensor = device.persist(Tensor.from(device, values, shape));
-  tensor.requires_grad = true;
-  return tensor;
-}
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
 /**
  * PEFT's default start: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that training begins at the base model.

@@ -9,7 +9,16 @@ import type { WeightSource } from '../models/weight-source.ts';
 import { floatsFromBnb } from '../quant/bnb-checkpoint.ts';
 import { castTo } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
-import { adapterTargets, checkAllUsed, loraFor, PREFIX, savedMatrices, savedModules, savedTensor } from './attach.ts';
+import {
+  adapterTargets,
+  checkAllUsed,
+  loraFor,
+  loraPlaces,
+  PREFIX,
+  savedMatrices,
+  savedModules,
+  savedTensor,
+} from './attach.ts';
 
 /** What becomes of a base model's weights on their way into a file. */
 export interface MergeOptions {
@@ -83,7 +92,12 @@ async function merged(
   const weight = await loadWeight(device, source, name, shape, { precision: 'f32', load_in_4bit });
   const lora =
     adapter && target
-      ? loraFor(device, shape, target, adapter.config, savedMatrices(adapter.tensors, target.module))
+      ? loraFor(
+          loraPlaces(device, [target], [shape])[0],
+          target,
+          adapter.config,
+          savedMatrices(adapter.tensors, target.module),
+        )
       : null;
   try {
     return await device.scopeAsync(async () => {

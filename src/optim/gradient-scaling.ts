@@ -4,6 +4,7 @@ import { flatParts } from '../tensor/parts.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { KernelVariant } from '../tensor/variants.ts';
 import type { Parameter } from './optimizer.ts';
+import { spansOf } from './regions.ts';
 
 /** Elements that one workgroup of stage 1 sums. */
 const CHUNK = 16384;
@@ -59,17 +60,7 @@ export class GradientScaling {
    */
   measure(parameters: readonly Pick<Parameter, 'name' | 'tensor'>[], maxGradNorm = 0, divisor = 1): void {
     const { device } = this.stats;
-    const grads = parameters.flatMap(({ name, tensor: { grad } }) => {
-      if (!grad) return [];
-      if (grad.dtype !== 'f32' || !grad.bindable)
-        throw complain({
-          where: `gradient of ${name}`,
-          got: `${grad.dtype} [${grad.shape}]`,
-          expected: 'a contiguous f32 tensor',
-          remedy: 'let the tape accumulate it',
-        });
-      return flatParts([grad]).map(([part]) => part);
-    });
+    const grads = spansOf(parameters).flatMap(({ gradients }) => flatParts([gradients]).map(([part]) => part));
     const groups = grads.map((grad) => Math.ceil(grad.size / CHUNK));
     const count = groups.reduce((sum, n) => sum + n, 0);
     device.scope(() => {

@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import { BYTES, type DType } from './dtype.ts';
+import { flatParts } from './parts.ts';
 import type { KernelChoice } from './pipelines.ts';
 import { sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
@@ -138,6 +139,17 @@ function* bindableParts(x: Tensor, view: View, y: Tensor): Generator<Part> {
       count = Math.max(count, unit);
     } else count = count > unit ? Math.ceil(count / 2 / unit) * unit : count >> 1;
   }
+}
+
+/** Converts the elements of a tensor into another one of as many; both have to be ones that kernels can bind. */
+export function convertInto(x: Tensor, y: Tensor): void {
+  for (const [from, to] of flatParts([x, y]))
+    x.device.run({
+      ...conversion(x.dtype, y.dtype),
+      bindings: { x: from, y: to },
+      params: { shape: four([to.size], 1), strides: four([1], 0), offset: 0, first: 0, count: to.size },
+      workgroups: Math.ceil(to.size / (y.dtype === 'u8' ? 256 : 128)),
+    });
 }
 
 /** The tensor itself when a kernel can bind it, a dense copy otherwise. */

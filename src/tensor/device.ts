@@ -182,6 +182,7 @@ export class Device {
     );
     const groups = typeof launch.workgroups === 'number' ? this.#fold(launch.workgroups) : launch.workgroups;
     if (groups[0] * groups[1] * groups[2] === 0) return;
+    for (const name of kernel.writes) launch.bindings[name].storage.version++;
     this.#queue.dispatch(kernel, ranges, launch.params ?? {}, groups);
   }
 
@@ -203,6 +204,7 @@ export class Device {
       bytes.byteLength % 4 === 0
         ? bytes
         : Uint8Array.from({ length: Math.ceil(bytes.byteLength / 4) * 4 }, (_, i) => bytes[i] ?? 0);
+    tensor.storage.version++;
     this.#queue.flush(); // Writes overtake recorded commands that may still use this buffer.
     this.#gpu.queue.writeBuffer(
       tensor.storage.buffer,
@@ -223,10 +225,12 @@ export class Device {
         remedy: 'use copyOf() for views and other dtypes',
       });
     const bytes = Math.ceil(from.bytes / 4) * 4;
+    to.storage.version++;
     this.#queue.copy(from.storage.buffer, from.byteOffset, to.storage.buffer, to.byteOffset, bytes);
   }
 
   zero(tensor: Tensor): void {
+    tensor.storage.version++;
     this.#queue.clear({
       buffer: tensor.storage.buffer,
       offset: tensor.byteOffset,

@@ -18,6 +18,8 @@ export interface Kernel {
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
   interface: Interface;
+  /** Names of the bindings that it writes. */
+  writes: readonly string[];
 }
 
 /** Builds each kernel variant once. */
@@ -69,6 +71,7 @@ export class PipelineCache {
       layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: entry, constants },
     });
-    return { label, pipeline, layout, interface: declared };
+    const writes = names.filter((name) => declared.bindings.get(name)?.writable);
+    return { label, pipeline, layout, interface: declared, writes };
   }
 }

@@ -1,11 +1,21 @@
 import { expect, test } from 'vitest';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { Lora } from '../../src/lora/lora.ts';
+import { masterTensors } from '../../src/optim/parameter-arena.ts';
+import type { Device } from '../../src/tensor/device.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
 
 const SHAPE = [9, 14];
+
+function places(device: Device) {
+  const [A, B] = masterTensors(device, [
+    [4, 14],
+    [9, 4],
+  ]);
+  return { A, B };
+}
 
 test.each([
   { dropout: 0, seed: undefined },
@@ -15,7 +25,7 @@ test.each([
   const device = await testDevice();
   await device.scopeAsync(async () => {
     const matrices = { A: Float32Array.from(normals(4 * 14, 1)), B: Float32Array.from(normals(9 * 4, 2)) };
-    const lora = new Lora(device, SHAPE, { r: 4, scaling: 0.7, dropout }, matrices);
+    const lora = new Lora(places(device), { scaling: 0.7, dropout }, matrices);
     const weight = Tensor.from(device, normals(9 * 14, 3), SHAPE);
     const x = Tensor.from(device, normals(5 * 14, 4), [5, 14]);
     const merged = await linear(x, lora.merge(weight)).numbers();
@@ -28,7 +38,7 @@ test('dropout takes a mask for each seed, before A alone', async () => {
   const device = await testDevice();
   await device.scopeAsync(async () => {
     const matrices = { A: Float32Array.from(normals(4 * 14, 1)), B: new Float32Array(9 * 4) };
-    const lora = new Lora(device, SHAPE, { r: 4, scaling: 0.7, dropout: 0.5 }, matrices);
+    const lora = new Lora(places(device), { scaling: 0.7, dropout: 0.5 }, matrices);
     const weight = Tensor.from(device, normals(9 * 14, 3), SHAPE);
     const x = Tensor.from(device, normals(5 * 14, 4), [5, 14]);
     const run = async (seed: number) => [...(await lora.forward({ x, weight, dtype: 'f32', seed }).numbers())];
