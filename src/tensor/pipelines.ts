@@ -15,6 +15,7 @@ export interface KernelChoice {
 
 export interface Kernel {
   label: string;
+  defines: Defines;
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
   interface: Interface;
@@ -69,6 +70,6 @@ export class PipelineCache {
       layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: entry, constants },
     });
-    return { label, pipeline, layout, interface: declared };
+    return { label, defines, pipeline, layout, interface: declared };
   }
 }
