@@ -5,9 +5,10 @@ import { byteLength } from './dtype.ts';
 import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount } from './pool.ts';
-import { CommandQueue, type Param, type Range } from './queue.ts';
+import { CommandQueue, type Param, type Range, type WorkCount } from './queue.ts';
 import { ScopeStack, Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
+import type { TimedCommand } from './timestamps.ts';
 
 Object.assign(globalThis, globals);
 
@@ -49,6 +50,7 @@ export class Device {
   readonly #queue: CommandQueue;
   readonly #pipelines: PipelineCache;
   #failure: Error | null = null;
+  #waits = 0;
 
   private constructor(gpu: GPUDevice, capabilities: Capabilities, poison: boolean) {
     this.#gpu = gpu;
@@ -81,7 +83,6 @@ export class Device {
     const safe = options.safeKernels ?? process.env.DAWNTUNE_SAFE_KERNELS === '1';
     const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', 'disable_workgroup_init'];
     if (!safe) toggles.push('disable_robustness');
-    if (process.env.DAWNTUNE_EXACT_TIMESTAMPS === '1') toggles.push('disable_timestamp_query_conversion');
     const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
     if (backend && !BACKENDS.includes(backend))
       throw complain({
@@ -90,7 +91,11 @@ export class Device {
         expected: BACKENDS.join(', '),
         remedy: 'correct the environment variable, or unset it',
       });
-    const gpu = create([...(backend ? [`backend=${backend}`] : []), `enable-dawn-features=${toggles.join(',')}`]);
+    const gpu = create([
+      ...(backend ? [`backend=${backend}`] : []),
+      `enable-dawn-features=${toggles.join(',')}`,
+      'disable-dawn-features=timestamp_quantization', // Steps of 65 µs, against web pages that spy by timing.
+    ]);
     instances.push(gpu);
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
     if (!adapter)
@@ -111,6 +116,11 @@ export class Device {
   /** Live buffers and bytes. */
   get memory(): MemoryCount {
     return this.#pool.memory;
+  }
+
+  /** What was recorded since the device was opened, and how often the host waited for the device. */
+  get work(): WorkCount & { waits: number } {
+    return { ...this.#queue.work, waits: this.#waits };
   }
 
   resetPeakMemory(): void {
@@ -242,6 +252,7 @@ export class Device {
   async download(tensor: Tensor): Promise<ArrayBuffer> {
     const size = Math.ceil(tensor.bytes / 4) * 4;
     if (size === 0) return new ArrayBuffer(0);
+    this.#waits++;
     const staging = this.#gpu.createBuffer({
       label: 'readback',
       size,
@@ -269,9 +280,35 @@ export class Device {
 
   /** Waits until the device has done everything. */
   async finish(): Promise<void> {
+    this.#waits++;
     this.#queue.flush();
     await this.#gpu.queue.onSubmittedWorkDone();
     this.check();
+  }
+
+  /**
+   * Times every dispatch, copy and clear that `fn` records, in order. They run one after the other in passes of their
+   * own, so that the whole takes longer than without.
+   *
+   * @throws UserError when the adapter has no timestamps
+   */
+  async profile(fn: () => void | Promise<void>): Promise<TimedCommand[]> {
+    if (!this.capabilities.features.has('timestamp-query'))
+      throw complain({
+        where: 'device.profile',
+        got: `${this.capabilities.name} without timestamp-query`,
+        expected: 'an adapter with timestamps',
+        remedy: 'use another driver, or time by the clock',
+      });
+    const timestamps = this.#queue.startTimestamps();
+    try {
+      await fn();
+    } finally {
+      this.#queue.stopTimestamps();
+    }
+    const timed = await timestamps.read();
+    this.check();
+    return timed;
   }
 
   /** @throws the first error that the device reported since it was opened */

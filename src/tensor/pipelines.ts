@@ -15,6 +15,7 @@ export interface KernelChoice {
 
 export interface Kernel {
   label: string;
+  defines: Defines;
   pipeline: GPUComputePipeline;
   layout: GPUBindGroupLayout;
   interface: Interface;
@@ -72,6 +73,6 @@ export class PipelineCache {
       compute: { module, entryPoint: entry, constants },
     });
     const writes = names.filter((name) => declared.bindings.get(name)?.writable);
-    return { label, pipeline, layout, interface: declared, writes };
+    return { label, defines, pipeline, layout, interface: declared, writes };
   }
 }

@@ -7,6 +7,8 @@ export interface MemoryCount {
   peakBytes: number;
   /** Bytes of all buffers that exist on the device, free ones included. */
   reservedBytes: number;
+  /** Buffers made so far, destroyed ones included. */
+  created: number;
 }
 
 /**
@@ -17,7 +19,7 @@ export interface MemoryCount {
  */
 export class BufferPool {
   readonly #free = new Map<number, GPUBuffer[]>();
-  readonly #count: MemoryCount = { live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 0 };
+  readonly #count: MemoryCount = { live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 0, created: 0 };
   readonly #create: (bytes: number) => GPUBuffer;
 
   constructor(create: (bytes: number) => GPUBuffer) {
@@ -38,6 +40,7 @@ export class BufferPool {
     if (!buffer) {
       buffer = this.#create(size);
       this.#count.reservedBytes += size;
+      this.#count.created++;
     }
     this.#count.live++;
     this.#count.liveBytes += size;

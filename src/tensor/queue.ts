@@ -1,5 +1,6 @@
 import { UserError } from '../errors.ts';
 import type { Kernel } from './pipelines.ts';
+import { type Command, Timestamps } from './timestamps.ts';
 
 /** A range of a buffer that a kernel sees as one binding. */
 export interface Range {
@@ -10,6 +11,14 @@ export interface Range {
 
 /** A parameter of a kernel; arrays fill a `vec4u`. */
 export type Param = number | readonly number[];
+
+/** What a queue has recorded since it was made. */
+export interface WorkCount {
+  dispatches: number;
+  /** Copies between buffers, and clears. */
+  copies: number;
+  submits: number;
+}
 
 const UNIFORM_BYTES = 1 << 18;
 const MAX_DISPATCHES = 512;
@@ -36,6 +45,8 @@ export class CommandQueue {
   #dispatches = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
+  #timestamps: Timestamps | null = null;
+  readonly #work: WorkCount = { dispatches: 0, copies: 0, submits: 0 };
 
   constructor(gpu: GPUDevice) {
     this.#gpu = gpu;
@@ -47,6 +58,22 @@ export class CommandQueue {
     });
   }
 
+  get work(): WorkCount {
+    return { ...this.#work };
+  }
+
+  /** Times every command from now until {@link stopTimestamps}; each gets a pass of its own, so batches cost more. */
+  startTimestamps(): Timestamps {
+    this.flush();
+    this.#timestamps = new Timestamps(this.#gpu);
+    return this.#timestamps;
+  }
+
+  stopTimestamps(): void {
+    this.flush();
+    this.#timestamps = null;
+  }
+
   dispatch(
     kernel: Kernel,
     ranges: readonly [string, Range][],
@@ -55,33 +82,62 @@ export class CommandQueue {
   ): void {
     if (
       this.#dispatches >= MAX_DISPATCHES ||
-      this.#used + kernel.interface.paramsBytes + this.#alignment > UNIFORM_BYTES
+      this.#used + kernel.interface.paramsBytes + this.#alignment > UNIFORM_BYTES ||
+      this.#timestamps?.full
     )
       this.flush();
     const offset = this.#stage(kernel, params);
     const bindGroup = this.#bindGroup(kernel, ranges);
+    if (this.#timestamps) {
+      const { label, defines } = kernel;
+      const timestampWrites = this.#timestamps.add({ label, defines, params: { ...params }, workgroups: groups });
+      this.#endPass();
+      this.#pass = this.#commands().beginComputePass({ timestampWrites });
+    }
     if (!this.#pass) this.#pass = this.#commands().beginComputePass();
     this.#pass.setPipeline(kernel.pipeline);
     this.#pass.setBindGroup(0, bindGroup, offset === null ? [] : [offset]);
     this.#pass.dispatchWorkgroups(...groups);
     this.#dispatches++;
+    this.#work.dispatches++;
   }
 
   /** Copies bytes between buffers, after everything dispatched so far. */
   copy(from: GPUBuffer, fromOffset: number, to: GPUBuffer, toOffset: number, bytes: number): void {
-    this.#endPass();
-    this.#commands().copyBufferToBuffer(from, fromOffset, to, toOffset, bytes);
+    this.#outsidePasses({ label: 'copy', defines: {}, params: { bytes }, workgroups: [] }, (encoder) =>
+      encoder.copyBufferToBuffer(from, fromOffset, to, toOffset, bytes),
+    );
   }
 
-  clear(range: Range): void {
+  clear({ buffer, offset, size }: Range): void {
+    this.#outsidePasses({ label: 'clear', defines: {}, params: { bytes: size }, workgroups: [] }, (encoder) =>
+      encoder.clearBuffer(buffer, offset, size),
+    );
+  }
+
+  /** Records a command that is no dispatch; only passes can write timestamps, so empty ones stand around it. */
+  #outsidePasses(command: Command, record: (encoder: GPUCommandEncoder) => void): void {
+    if (this.#timestamps?.full) this.flush();
     this.#endPass();
-    this.#commands().clearBuffer(range.buffer, range.offset, range.size);
+    const encoder = this.#commands();
+    const around = this.#timestamps?.add(command);
+    const mark = (index: 'beginningOfPassWriteIndex' | 'endOfPassWriteIndex') => {
+      if (!around) return;
+      const timestampWrites = { querySet: around.querySet, endOfPassWriteIndex: around[index] };
+      encoder.beginComputePass({ timestampWrites }).end();
+    };
+    mark('beginningOfPassWriteIndex');
+    record(encoder);
+    mark('endOfPassWriteIndex');
+    this.#work.copies++;
   }
 
   /** Hands everything recorded to the device. */
   flush(): void {
     if (!this.#encoder) return;
     this.#endPass();
+    this.#timestamps?.resolve(this.#encoder);
+    this.#work.submits++;
     if (this.#used > 0)
       this.#gpu.queue.writeBuffer(this.#uniforms, 0, this.#staged.buffer as ArrayBuffer, 0, this.#used);
     this.#gpu.queue.submit([this.#encoder.finish()]);

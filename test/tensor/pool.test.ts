@@ -32,7 +32,7 @@ test('buffers are used again, counted while handed out and destroyed by trim', (
   pool.give(a);
   pool.give(b);
   pool.resetPeak();
-  expect(pool.memory).toEqual({ live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 2048 });
+  expect(pool.memory).toEqual({ live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 2048, created: 2 });
   pool.trim();
   expect(destroyed).toEqual([1024, 1024]);
   expect(pool.memory.reservedBytes).toBe(0);

@@ -1,0 +1,36 @@
+import type { Device } from '../../src/tensor/device.ts';
+import type { TimedCommand } from '../../src/tensor/timestamps.ts';
+
+/** GPU time that one measurement should take, so that clocks settle, and the rounds that it takes at least. */
+const BUDGET_MS = 40;
+const LEAST_ROUNDS = 3;
+const MOST_ROUNDS = 20;
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+export function milliseconds(commands: readonly TimedCommand[]): number {
+  return commands.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+}
+
+/**
+ * Median GPU milliseconds of what `run` records; what it makes is freed each time.
+ *
+ * The rounds follow each other without a pause, as in training.
+ */
+export async function gpuTime(device: Device, run: () => void): Promise<number> {
+  device.scope(run); // Kernels are built, buffers made.
+  const first = await device.profile(() => device.scope(run));
+  const rounds = Math.round(
+    Math.min(MOST_ROUNDS, Math.max(LEAST_ROUNDS, BUDGET_MS / Math.max(milliseconds(first), 1e-3))),
+  );
+  const all = await device.profile(() => {
+    for (let round = 0; round < rounds; round++) device.scope(run);
+  });
+  const count = all.length / rounds;
+  if (!Number.isInteger(count)) throw new Error(`bench: ${all.length} commands in ${rounds} equal rounds`);
+  return median(Array.from({ length: rounds }, (_, i) => milliseconds(all.slice(i * count, (i + 1) * count))));
+}
