@@ -144,7 +144,8 @@ function attentionParts({ device, config, rows, seq, normal }: Setting): Part[] 
         const { output, saved = [] } = attentionOperation.forward(inputs, attributes, needs);
         const grad = normal.tensor(output.shape);
         return {
-          run: () => void attentionOperation.backward({ grad, inputs, output, saved, attributes, needs }),
+          run: () =>
+            void attentionOperation.backward({ grad, inputs, output, saved, attributes, needs, collected: [] }),
         };
       },
     },
@@ -250,7 +251,7 @@ function elementwiseParts({ device, config, rows, seq, normal }: Setting): Part[
       prepare() {
         const inputs = [f32([count, hidden]), one()];
         const grad = normal.tensor([count, hidden]);
-        const context = { grad, inputs, output: grad, saved: [], attributes, needs: [true, false] };
+        const context = { grad, inputs, output: grad, saved: [], attributes, needs: [true, false], collected: [] };
         return { run: () => void rmsNormOperation.backward(context) };
       },
     },
@@ -287,7 +288,15 @@ function elementwiseParts({ device, config, rows, seq, normal }: Setting): Part[
       prepare() {
         const inputs = [normal.tensor([count, wide]), normal.tensor([count, wide])];
         const grad = normal.tensor([count, wide]);
-        const context = { grad, inputs, output: grad, saved: [], attributes: undefined, needs: [true, true] };
+        const context = {
+          grad,
+          inputs,
+          output: grad,
+          saved: [],
+          attributes: undefined,
+          needs: [true, true],
+          collected: [],
+        };
         return { run: () => void swigluOperation.backward(context) };
       },
     },
