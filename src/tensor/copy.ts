@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import { BYTES, type DType } from './dtype.ts';
+import { packGroups, packQuads } from './packs.ts';
 import { flatParts } from './parts.ts';
 import type { KernelChoice } from './pipelines.ts';
 import { sizeOf } from './shape.ts';
@@ -38,10 +39,20 @@ function conversion(from: DType, to: DType): KernelChoice {
   return { kernel: 'copy.wgsl', defines: { X: from, Y: to, PAIR: 'vec2f' } };
 }
 
+const isFloat = (dtype: DType) => dtype === 'f32' || dtype === 'f16';
+
+/** The kernel between floats where all that is copied lies in runs of whole packs. */
+function packedCopy(from: DType, to: DType) {
+  return { kernel: 'copy_packs.wgsl', defines: { X: from, Y: to, QUADS: packQuads(from, to) } };
+}
+
 const DTYPES: readonly DType[] = ['f32', 'f16', 'i32', 'u32', 'u8'];
 
 export const variants: KernelVariant[] = DTYPES.flatMap((from) =>
-  DTYPES.map((to) => ({ ...conversion(from, to), bindings: ['x', 'y'] })),
+  DTYPES.flatMap((to) => {
+    const choices = [conversion(from, to), ...(isFloat(from) && isFloat(to) ? [packedCopy(from, to)] : [])];
+    return choices.map((choice) => ({ ...choice, bindings: ['x', 'y'] }));
+  }),
 );
 
 /**
@@ -75,7 +86,7 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
     x.device.scope(() => {
       const out = to.bindable ? to : Tensor.empty(x.device, to.shape, dtype);
       x.device.run({
-        ...conversion(x.dtype, dtype),
+        ...kernelFor(x, view, dtype, first, to.size),
         bindings: { x: new Tensor(x.device, x.storage, x.dtype, [elements], { offset: start }), y: out },
         params: {
           shape: four(view.shape, 1),
@@ -85,11 +96,21 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
           first,
           count: to.size,
         },
-        workgroups: Math.ceil(to.size / (dtype === 'u8' ? 256 : 128)),
       });
       if (out !== to) x.device.copy(out, to);
     });
   return y;
+}
+
+/** The kernel for `count` elements of a view from row-major number `first` on. */
+function kernelFor(x: Tensor, view: View, dtype: DType, first: number, count: number) {
+  const packed = packedCopy(x.dtype, dtype);
+  const { QUADS } = packed.defines;
+  const runs = view.strides.at(-1) === 1 && (view.shape.length === 1 || view.shape.at(-1)! % (4 * QUADS) === 0);
+  const places = [x.offset, first, ...view.strides.slice(0, -1)];
+  if (isFloat(x.dtype) && isFloat(dtype) && runs && places.every((place) => place % (4 * QUADS) === 0))
+    return { ...packed, workgroups: packGroups(count, QUADS) };
+  return { ...conversion(x.dtype, dtype), workgroups: Math.ceil(count / (dtype === 'u8' ? 256 : 128)) };
 }
 
 interface View {
