@@ -182,18 +182,18 @@ export class Device {
 
   /** Launches a kernel; building it the first time. */
   run(launch: Launch): void {
-    const ranges = Object.entries(launch.bindings).map(([name, tensor]): [string, Range] => [
-      name,
-      this.#range(launch, name, tensor),
-    ]);
-    const kernel = this.#pipelines.get(
-      launch,
-      ranges.map(([name]) => name),
-    );
-    const groups = typeof launch.workgroups === 'number' ? this.#fold(launch.workgroups) : launch.workgroups;
+    const { bindings, params = {}, workgroups } = launch;
+    const names = Object.keys(bindings);
+    const kernel = this.#pipelines.get(launch, names);
+    const groups = typeof workgroups === 'number' ? this.#fold(workgroups) : workgroups;
     if (groups[0] * groups[1] * groups[2] === 0) return;
-    for (const name of kernel.writes) launch.bindings[name].storage.version++;
-    this.#queue.dispatch(kernel, ranges, launch.params ?? {}, groups);
+    const ranges: Range[] = [];
+    for (const { name, writable } of kernel.slots) {
+      const tensor = bindings[name];
+      ranges.push(this.#range(launch, name, tensor));
+      if (writable) tensor.storage.version++;
+    }
+    this.#queue.dispatch(kernel, ranges, params, groups);
   }
 
   /** Builds a kernel without running it: what the null backend is for. */
