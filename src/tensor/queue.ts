@@ -26,7 +26,7 @@ const MAX_DISPATCHES = 512;
  * Bind groups kept for the next time. Batches of ever new sizes make ever new ones, and drivers fail when tens of
  * thousands live.
  */
-const MAX_GROUPS = 4096;
+const MAX_GROUPS = 16384;
 
 /**
  * Records dispatches into one compute pass and submits them in batches, because a submit costs as much as a
