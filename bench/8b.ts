@@ -5,17 +5,17 @@
  * memory, dispatches and waits. The PyTorch side is bench/torch/train_8b.py.
  */
 import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
 import { Device } from '../src/tensor/device.ts';
 import { type Ceilings, type Measured, measureCeilings, measurePart, withPercent } from './8b/ceilings.ts';
+import { CHECKPOINTING_MODES, listOf, wholeNumber } from './8b/flags.ts';
 import { partsOf, type Setting } from './8b/parts.ts';
 import { benchConfig } from './8b/shapes.ts';
 import { measureSteps, type StepReport } from './8b/step.ts';
 import { NormalSource } from './8b/weights.ts';
 
 const PARTS = ['gemm', 'attention', 'loss', 'nf4', 'optimizer', 'elementwise', 'step', 'profile'] as const;
-const MODES: readonly Checkpointing[] = ['selective', 'full', 'none'];
 /** Lines of a profile on the screen; the JSON file has all. */
 const SHOWN = 40;
 
@@ -31,30 +31,16 @@ interface Flags {
   tiny: boolean;
 }
 
-const whole = (text: string) => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1 is needed');
-  return value;
-};
-
-function listOf<T extends string>(choices: readonly T[]) {
-  return (text: string): T[] =>
-    text.split(',').map((name) => {
-      if (!choices.includes(name as T)) throw new InvalidArgumentError(`choose from ${choices.join(', ')}`);
-      return name as T;
-    });
-}
-
 const program = new Command('bench:8b')
   .description('times QLoRA training of an 8B Llama and its parts on random weights')
-  .option('--rows <n>', 'rows of a step', whole, 4)
-  .option('--seq <n>', 'tokens of a row', whole, 2048)
-  .option('--layers <n>', 'layers of the model', whole, 32)
-  .option('--steps <n>', 'timed steps, after two others', whole, 5)
-  .option('--rank <n>', 'rank of the adapters', whole, 16)
+  .option('--rows <n>', 'rows of a step', wholeNumber, 4)
+  .option('--seq <n>', 'tokens of a row', wholeNumber, 2048)
+  .option('--layers <n>', 'layers of the model', wholeNumber, 32)
+  .option('--steps <n>', 'timed steps, after two others', wholeNumber, 5)
+  .option('--rank <n>', 'rank of the adapters', wholeNumber, 16)
   .addOption(
-    new Option('--gradient-checkpointing <modes>', `one after the other: ${MODES.join(', ')}`)
-      .argParser(listOf(MODES))
+    new Option('--gradient-checkpointing <modes>', `one after the other: ${CHECKPOINTING_MODES.join(', ')}`)
+      .argParser(listOf(CHECKPOINTING_MODES))
       .default(['selective', 'full']),
   )
   .addOption(
