@@ -79,15 +79,16 @@ export async function compareParity(
   return { losses, worstLoss, gradients, worstGradient, passed };
 }
 
-/** `input_ids` [steps, rows, seq]: each row is a document. */
+/** `input_ids` and perhaps `labels` [steps, rows, seq]: each row is a document. */
 function batchesOf(expected: Arrays): Document[][] {
   const { shape, data } = arrayOf(expected, 'input_ids');
+  const labels = expected.get('labels')?.data ?? data;
   const [steps, rows, seq] = shape;
   const range = (n: number) => Array.from({ length: n }, (_, i) => i);
   return range(steps).map((step) =>
     range(rows).map((row) => {
       const at = (step * rows + row) * seq;
-      return { input_ids: data.slice(at, at + seq) };
+      return { input_ids: data.slice(at, at + seq), labels: labels.slice(at, at + seq) };
     }),
   );
 }
