@@ -4,7 +4,7 @@
  * Times whole steps by the clock and their parts by GPU timestamps, against ceilings measured in the same run; counts
  * memory, dispatches and waits. The PyTorch side is bench/torch/train_8b.py.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
 import { Device } from '../src/tensor/device.ts';
@@ -13,7 +13,7 @@ import { CHECKPOINTING_MODES, listOf, wholeNumber } from './8b/flags.ts';
 import { gemmParts } from './8b/gemm-parts.ts';
 import { attentionParts, elementwiseParts, lossParts } from './8b/operation-parts.ts';
 import type { Setting } from './8b/part.ts';
-import { printPart, printStep } from './8b/print.ts';
+import { printPart, printStep, type TorchReport } from './8b/print.ts';
 import { benchConfig } from './8b/shapes.ts';
 import { optimizerParts, weightParts } from './8b/state-parts.ts';
 import { measureSteps, type StepReport } from './8b/step.ts';
@@ -30,6 +30,7 @@ interface Flags {
   gradientCheckpointing: Checkpointing[];
   parts: string[];
   json?: string;
+  torch?: string;
   tiny: boolean;
 }
 
@@ -49,6 +50,7 @@ const program = new Command('bench:8b')
     new Option('--parts <names>', `what to measure: ${PARTS.join(', ')}`).argParser(listOf(PARTS)).default([...PARTS]),
   )
   .option('--json <file>', 'write everything there, after each section')
+  .option('--torch <file>', 'what bench/torch/train_8b.py wrote, to be compared with')
   .option('--tiny', 'small shapes throughout, for software drivers', false);
 
 const flags = program.parse().opts<Flags>();
@@ -63,8 +65,11 @@ const report: {
   ceilings?: Ceilings;
   parts: Measured[];
   steps: StepReport[];
+  /** The PyTorch side of the same run. */
+  torch?: TorchReport;
   errors: string[];
 } = { device: name, driver, options: { ...flags, ...tiny }, parts: [], steps: [], errors: [] };
+if (flags.torch) report.torch = JSON.parse(readFileSync(flags.torch, 'utf8')) as TorchReport;
 const normal = new NormalSource(device, 1, flags.tiny ? 10_000 : undefined);
 const setting: Setting = { device, config: benchConfig(layers, flags.tiny), rows, seq, r: rank, normal };
 
@@ -111,7 +116,7 @@ if (flags.parts.includes('step') || flags.parts.includes('profile'))
       { checkpointing: flags.gradientCheckpointing, steps: flags.steps, profile: flags.parts.includes('profile') },
       (step) => {
         report.steps.push(step);
-        printStep(step);
+        printStep(step, report.torch);
         save();
       },
     ),

@@ -13,9 +13,16 @@ export function printPart({ group, name: part, ms, tflops, gbps, percent }: Meas
   );
 }
 
+/** What bench/torch/train_8b.py writes, as far as it is compared. */
+export interface TorchReport {
+  tokensPerSecond?: number;
+  peakBytes?: number;
+}
+
 const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
 
-export function printStep({ checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest }: StepReport): void {
+export function printStep(step: StepReport, torch: TorchReport = {}): void {
+  const { checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest } = step;
   const { memory, host, profile, skipped } = rest;
   console.log(
     `\nstep, checkpointing ${checkpointing}: ${tokensPerSecond.toFixed(0)} tok/s, ${tflops.toFixed(1)} TFLOP/s`,
@@ -25,6 +32,10 @@ export function printStep({ checkpointing, tokensPerSecond, tflops, seconds, los
   );
   const { peak, reserved, ...categories } = memory;
   const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
+  if (torch.tokensPerSecond && torch.peakBytes)
+    console.log(
+      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.reserved) / torch.peakBytes).toFixed(0)} % of the memory`,
+    );
   console.log(`  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}`);
   console.log(
     `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,

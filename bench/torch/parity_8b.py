@@ -153,7 +153,7 @@ def main():
         with torch.autocast("cuda", dtype=torch.bfloat16):
             loss = loss_of(model, tokens[step].cuda())
         loss.backward()
-        norms.append(torch.nn.utils.clip_grad_norm_(trained.values(), 1.0).item())
+        norms.append(torch.nn.utils.clip_grad_norm_(list(trained.values()), 1.0).item())
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         losses.append(loss.item())
