@@ -34,7 +34,7 @@ export function printStep(step: StepReport, torch: TorchReport = {}): void {
   const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
   if (torch.tokensPerSecond && torch.peakBytes)
     console.log(
-      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.reserved) / torch.peakBytes).toFixed(0)} % of the memory`,
+      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.peak) / torch.peakBytes).toFixed(0)} % of the memory in use`,
     );
   console.log(`  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}`);
   console.log(
