@@ -1,5 +1,6 @@
 import { Tensor } from '../../src/tensor/tensor.ts';
-import { type Part, productPart, type Setting } from './parts.ts';
+import { productPart } from './gemm-parts.ts';
+import type { Part, Setting } from './part.ts';
 import { gpuTime } from './timing.ts';
 
 /** What this device reaches in this run: all other rates are held against it. */

@@ -6,7 +6,7 @@ import { batchOf, countTargets, type Document } from '../../src/models/batch.ts'
 import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import { Trainer } from '../../src/train/trainer.ts';
-import type { Setting } from './parts.ts';
+import type { Setting } from './part.ts';
 import { type ProfileLine, profileOf } from './profile.ts';
 import { tokenFlops } from './shapes.ts';
 import { median, milliseconds } from './timing.ts';
