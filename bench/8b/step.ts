@@ -30,9 +30,8 @@ export interface StepReport {
 /** Bytes of device memory. */
 interface Memory {
   weights: number;
-  /** Adapters, states of the optimiser and what the trainer keeps between steps. */
+  /** What else lives between steps: adapters, their gradients, the optimiser's states. */
   training: number;
-  gradients: number;
   /** What a forward pass leaves for the backward pass, with the batch. */
   activations: number;
   /** Everything else at the peak: scratch, and activations that the backward pass makes again. */
@@ -83,9 +82,7 @@ export async function measureSteps(
     target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
   };
   const trainables = attachAdapters(model, parsePeftConfig(adapter, 'bench'), { uniform: () => random.uniform() });
-  const adapterBytes = device.memory.liveBytes - began - weights;
   for (const checkpointing of options.checkpointing) {
-    const before = device.memory.liveBytes;
     const optimizer = new AdamW8bit(trainables);
     const trainer = new Trainer(model, {
       optimizer,
@@ -94,12 +91,7 @@ export async function measureSteps(
       gradient_checkpointing: checkpointing,
       seed: 1,
     });
-    const known = {
-      weights,
-      training: device.memory.liveBytes - before + adapterBytes,
-      gradients: trainables.reduce((sum, { tensor }) => sum + 4 * tensor.size, 0),
-    };
-    report(await measureMode(setting, model, trainer, { ...options, mode: checkpointing, known }));
+    report(await measureMode(setting, model, trainer, { ...options, mode: checkpointing, weights, began }));
     trainer.dispose();
     optimizer.dispose();
     device.trim();
@@ -112,14 +104,16 @@ interface ModeOptions {
   mode: Checkpointing;
   steps: number;
   profile: boolean;
-  known: Pick<Memory, 'weights' | 'training' | 'gradients'>;
+  /** Bytes of the base model, and those that lived before it. */
+  weights: number;
+  began: number;
 }
 
 async function measureMode(
   { device, config, rows, seq }: Setting,
   model: Llama,
   trainer: Trainer,
-  { mode, steps, profile, known }: ModeOptions,
+  { mode, steps, profile, weights, began }: ModeOptions,
 ): Promise<StepReport> {
   const random = new Random(11);
   const documents = () =>
@@ -131,7 +125,8 @@ async function measureMode(
     );
   for (let step = 0; step < 2; step++) await trainer.step([documents()]);
   await device.finish();
-  const { created } = device.memory;
+  const { created, liveBytes } = device.memory;
+  const training = liveBytes - began - weights;
   const [seconds, losses]: number[][] = [[], []];
   let [peak, skipped] = [0, 0];
   let host: Omit<Host, 'buffersMade'> | null = null;
@@ -148,7 +143,7 @@ async function measureMode(
     seconds.push((performance.now() - start) / 1000);
     losses.push(result.loss);
     skipped += Number(result.skipped);
-    peak = Math.max(peak, result.peakBytes);
+    peak = Math.max(peak, result.peakBytes - began);
     const dispatches = device.work.dispatches - work.dispatches;
     host = {
       dispatches,
@@ -178,7 +173,7 @@ async function measureMode(
     tflops: (rate * tokenFlops(config, seq, mode === 'full' ? 1 : 0)) / 1e12,
     losses,
     skipped,
-    memory: { ...known, activations, scratch: peak - sum(Object.values(known)) - activations, peak, reserved },
+    memory: { weights, training, activations, scratch: peak - weights - training - activations, peak, reserved },
     host: { ...(host as Omit<Host, 'buffersMade'>), buffersMade },
     profile: commands ? { gpuMs: milliseconds(commands), lines: profileOf(commands) } : undefined,
   };
@@ -196,8 +191,4 @@ function keptByForward(model: Llama, documents: readonly Document[], mode: Check
     tape.release();
     return kept;
   });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }
