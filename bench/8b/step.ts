@@ -5,7 +5,8 @@ import { attachAdapters } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
 import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
-import { Trainer } from '../../src/train/trainer.ts';
+import type { Device } from '../../src/tensor/device.ts';
+import { Trainer, type StepReport as TrainerReport } from '../../src/train/trainer.ts';
 import type { Setting } from './part.ts';
 import { type ProfileLine, profileOf } from './profile.ts';
 import { tokenFlops } from './shapes.ts';
@@ -15,7 +16,7 @@ import { randomLlama } from './weights.ts';
 export interface StepReport {
   checkpointing: Checkpointing;
   tokens: number;
-  /** Of each timed step, by the clock, to the end of all GPU work. */
+  /** Of each timed step by the clock, from the end of the one before: steps follow each other as in training. */
   seconds: number[];
   tokensPerSecond: number;
   /** Of the arithmetic that the step needs, with what this kind of checkpointing runs again. */
@@ -46,7 +47,7 @@ interface Host {
   dispatches: number;
   copies: number;
   submits: number;
-  /** Until the step has been recorded and submitted; the device works meanwhile. */
+  /** Until a step alone has been recorded and submitted; the device works meanwhile. */
   recordMs: number;
   microsecondsPerDispatch: number;
   /** How often a step waits for the device, reading loss and norm at its end included. */
@@ -124,45 +125,21 @@ async function measureMode(
       }),
     );
   for (let step = 0; step < 2; step++) await trainer.step([documents()]);
-  await device.finish();
   const { created, liveBytes } = device.memory;
   const training = liveBytes - began - weights;
-  const [seconds, losses]: number[][] = [[], []];
-  let [peak, skipped] = [0, 0];
-  let host: Omit<Host, 'buffersMade'> | null = null;
-  for (let step = 0; step < steps; step++) {
-    const batch = documents();
-    const start = performance.now();
-    const work = device.work;
-    const running = trainer.step([batch]);
-    // Up to its first wait a step has run by now.
-    const recordMs = performance.now() - start;
-    const recorded = device.work;
-    const result = await running;
-    await device.finish();
-    seconds.push((performance.now() - start) / 1000);
-    losses.push(result.loss);
-    skipped += Number(result.skipped);
-    peak = Math.max(peak, result.peakBytes - began);
-    const dispatches = device.work.dispatches - work.dispatches;
-    host = {
-      dispatches,
-      copies: device.work.copies - work.copies,
-      submits: device.work.submits - work.submits,
-      recordMs,
-      microsecondsPerDispatch: (1000 * recordMs) / (recorded.dispatches - work.dispatches),
-      waits: device.work.waits - work.waits - 1,
-      waitsInside: recorded.dispatches === device.work.dispatches ? 0 : 1,
-    };
-  }
-  const buffersMade = device.memory.created - created;
-  const reserved = device.memory.reservedBytes;
-  const activations = keptByForward(model, documents(), mode);
+  const reports: TrainerReport[] = [];
+  const batches = Array.from({ length: steps }, () => [documents()]);
+  for await (const report of trainer.steps(batches)) reports.push(report);
+  const host = await hostOf(device, trainer, documents());
+  const { created: createdSince, reservedBytes: reserved } = device.memory;
   const commands = profile
     ? await device.profile(async () => {
         await trainer.step([documents()]);
       })
     : null;
+  const activations = keptByForward(model, documents(), mode);
+  const peak = Math.max(...reports.map(({ peakBytes }) => peakBytes)) - began;
+  const seconds = reports.map((report) => report.seconds);
   const tokens = rows * seq;
   const rate = tokens / median(seconds);
   return {
@@ -171,11 +148,38 @@ async function measureMode(
     seconds,
     tokensPerSecond: rate,
     tflops: (rate * tokenFlops(config, seq, mode === 'full' ? 1 : 0)) / 1e12,
-    losses,
-    skipped,
+    losses: reports.map(({ loss }) => loss),
+    skipped: reports.filter((report) => report.skipped).length,
     memory: { weights, training, activations, scratch: peak - weights - training - activations, peak, reserved },
-    host: { ...(host as Omit<Host, 'buffersMade'>), buffersMade },
+    host: { ...host, buffersMade: createdSince - created },
     profile: commands ? { gpuMs: milliseconds(commands), lines: profileOf(commands) } : undefined,
+  };
+}
+
+/** What one step costs the host, alone. */
+async function hostOf(
+  device: Device,
+  trainer: Trainer,
+  documents: readonly Document[],
+): Promise<Omit<Host, 'buffersMade'>> {
+  await device.finish();
+  const before = device.work;
+  const start = performance.now();
+  const running = trainer.step([documents]);
+  // A step runs up to its first wait before it returns.
+  const recordMs = performance.now() - start;
+  const recorded = device.work;
+  await running;
+  const after = device.work;
+  const dispatches = after.dispatches - before.dispatches;
+  return {
+    dispatches,
+    copies: after.copies - before.copies,
+    submits: after.submits - before.submits,
+    recordMs,
+    microsecondsPerDispatch: (1000 * recordMs) / dispatches,
+    waits: after.waits - before.waits,
+    waitsInside: after.dispatches > recorded.dispatches ? 1 : 0,
   };
 }
 
