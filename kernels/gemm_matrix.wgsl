@@ -57,8 +57,8 @@ struct Params {
 var<workgroup> a_tile: array<vec4u, A_CHUNKS / A_ROW * A_STRIDE>;
 var<workgroup> b_tile: array<vec4u, B_CHUNKS / B_ROW * B_STRIDE>;
 var<workgroup> results: array<vec4f, 4u * 16u * RESULT_STRIDE>;
-#include "include/halves_{{UNITS}}.wgsl" with name=a_tile
-#include "include/halves_{{UNITS}}.wgsl" with name=b_tile
+#include "include/left_halves_{{UNITS}}.wgsl" with name=a_tile
+#include "include/right_halves_{{UNITS}}.wgsl" with name=b_tile
 #include "include/sums_{{UNITS}}.wgsl" with name=results
 
 // Neighbouring workgroups share tiles in the cache: walk over the grid in bands of eight rows.
