@@ -66,18 +66,13 @@ var<workgroup> ends: array<vec4u, QUERIES / 2u>;
 // For even and odd rounds: the number of the last round in which a query or a gradient was not finite.
 var<workgroup> broken: array<atomic<u32>, 2>;
 
+// The last query stands for those beyond it, which see no key: a condition around a load would cost more than the load.
 fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
-  if (query >= p.queries) {
-    return vec4u();
-  }
-  return q[(query * p.heads + head) * CHUNKS + chunk];
+  return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
 
 fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
-  if (query >= p.queries) {
-    return vec4u();
-  }
-  return grad[(query * p.heads + head) * CHUNKS + chunk];
+  return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
 
 // Whether all queries of a tile see all keys of this workgroup.
@@ -110,17 +105,17 @@ fn fetch(
 // Brings what was fetched to place `parity` of workgroup memory, or to the only one.
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
+  var is_broken = false;
 #unroll i in 0..{{LOADS}}
-  var a = (*queries)[i];
-  var b = (*gradients)[i];
-  if (!whole && (broken_chunk(a) || broken_chunk(b))) {
-    a = select(a, vec4u(), broken_chunk(a));
-    b = select(b, vec4u(), broken_chunk(b));
+  let drop_query = !whole && broken_chunk((*queries)[i]);
+  let drop_gradient = !whole && broken_chunk((*gradients)[i]);
+  is_broken = is_broken || drop_query || drop_gradient;
+  tiles[place + place_of(i * THREADS + thread)] = select((*queries)[i], vec4u(), drop_query);
+  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = select((*gradients)[i], vec4u(), drop_gradient);
+#end
+  if (is_broken) {
     atomicStore(&broken[parity], round + 1u);
   }
-  tiles[place + place_of(i * THREADS + thread)] = a;
-  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = b;
-#end
 }
 
 @compute @workgroup_size(THREADS)
@@ -183,9 +178,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Each of the first QUERIES threads has those of one query.
   var range = vec2u();
   var statistic = vec2f();
-  if (rounds > 0u && thread < QUERIES) {
-    range = keys_of(start + thread);
-    statistic = statistics_read[first_head * p.queries + min(start + thread, p.queries - 1u)];
+  if (rounds > 0u) {
+    range = keys_of(start + thread % QUERIES);
+    statistic = statistics_read[first_head * p.queries + min(start + thread % QUERIES, p.queries - 1u)];
   }
 
   // Each round finishes what the one before began; the first only brings queries and gradients into place.
@@ -201,11 +196,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
       weights[j] = exp2(pairs[at] * (p.scale * LOG2_E) - log_sums[quad]);
       slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
-      if (!whole) {
-        let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
-        weights[j] = select(vec4f(), weights[j], seen);
-        slopes[j] = select(vec4f(), slopes[j], seen);
-      }
+      let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
+      weights[j] = select(vec4f(), weights[j], seen);
+      slopes[j] = select(vec4f(), slopes[j], seen);
   #end
       let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
       tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
@@ -262,15 +255,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       put(&queries, &gradients, next_whole, round, parity, thread);
       workgroupBarrier();
     }
-    let next_first = start + (round + 1u) % blocks * QUERIES;
-    let next_head = first_head + (round + 1u) / blocks;
-    if (round + 1u < rounds) {
-      fetch(&queries, &gradients, next_first, next_head, thread);
-      if (thread < QUERIES) {
-        range = keys_of(next_first + thread);
-        statistic = statistics_read[next_head * p.queries + min(next_first + thread, p.queries - 1u)];
-      }
-    }
+    // After the last round it is fetched once more, for nothing.
+    let following = min(round + 1u, rounds - 1u);
+    let next_first = start + following % blocks * QUERIES;
+    let next_head = first_head + following / blocks;
+    fetch(&queries, &gradients, next_first, next_head, thread);
+    let next_query = next_first + thread % QUERIES;
+    range = keys_of(next_query);
+    statistic = statistics_read[next_head * p.queries + min(next_query, p.queries - 1u)];
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}
