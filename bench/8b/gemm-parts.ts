@@ -1,3 +1,4 @@
+import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { castTo } from '../../src/tensor/copy.ts';
 import { gemm } from '../../src/tensor/gemm/gemm.ts';
 import type { Part, Setting } from './part.ts';
@@ -14,11 +15,13 @@ interface ProductShape {
   addend?: 'f32' | 'f16';
   /** Depth of a thin second product that is added. */
   rider?: number;
+  /** Whether b is an NF4 matrix, as the layers' weights are: unpacking it is part of the time. */
+  frozen?: boolean;
 }
 
 /** A product of f16 matrices, alone or with what is added to it. */
 export function productPart({ normal }: Setting, name: string, shape: ProductShape): Part {
-  const { m, n, k, transposeA = false, transposeB = false, dtype = 'f16', addend, rider = 0 } = shape;
+  const { m, n, k, transposeA = false, transposeB = false, dtype = 'f16', addend, rider = 0, frozen = false } = shape;
   const width = (type: 'f32' | 'f16') => (type === 'f32' ? 4 : 2);
   return {
     group: 'gemm',
@@ -30,8 +33,10 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
         a: normal.tensor(transposeA ? [depth, m] : [m, depth]),
         b: normal.tensor(transposeB ? [n, depth] : [depth, n]),
       });
+      const { a, b } = operands(k);
       const product = {
-        ...operands(k),
+        a,
+        b: frozen ? quantizeNf4(b) : b,
         transposeA,
         transposeB,
         dtype,
@@ -50,8 +55,9 @@ export function gemmParts(setting: Setting): Part[] {
   const product = (name: string, shape: ProductShape) => productPart(setting, name, shape);
   const frozen = matrixShapes(config).flatMap(([name, out, width]) => [
     product(`x·Wᵀ ${name}`, { m: n, n: out, k: width, transposeB: true }),
-    product(`x·Wᵀ + h·Bᵀ ${name}`, { m: n, n: out, k: width, transposeB: true, rider: r }),
-    product(`dY·W + dh·A ${name}`, { m: n, n: width, k: out, rider: r }),
+    product(`dY·W ${name}`, { m: n, n: width, k: out }),
+    product(`x·Wᵀ + h·Bᵀ, NF4 ${name}`, { m: n, n: out, k: width, transposeB: true, rider: r, frozen: true }),
+    product(`dY·W + dh·A, NF4 ${name}`, { m: n, n: width, k: out, rider: r, frozen: true }),
   ]);
   const thin = matrixShapes(config).flatMap(([name, out, width]) => [
     product(`x·Aᵀ ${name}`, { m: n, n: r, k: width, transposeB: true }),
@@ -62,7 +68,7 @@ export function gemmParts(setting: Setting): Part[] {
   const [[, , hidden], , [, wide]] = matrixShapes(config);
   return [
     ...frozen,
-    product('x + h·Wᵀ, f32 down', {
+    product('x + h·Wᵀ + h·Bᵀ, NF4, f32 down', {
       m: n,
       n: hidden,
       k: wide,
@@ -70,6 +76,7 @@ export function gemmParts(setting: Setting): Part[] {
       dtype: 'f32',
       addend: 'f32',
       rider: r,
+      frozen: true,
     }),
     product('x·Wᵀ, f32 head', {
       m: Math.min(n, 1024),

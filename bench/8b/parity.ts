@@ -12,7 +12,7 @@ import type { Device } from '../../src/tensor/device.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { Trainer } from '../../src/train/trainer.ts';
 
-/** Bars of issue 3: relative difference of each loss, cosine of each gradient. */
+/** What is held: relative difference of each loss, cosine of each gradient. */
 export const PARITY_BARS = { loss: 0.01, cosine: 0.999 };
 
 /** Scales of the loss that the first gradients are tried with, until all are finite in f16. */

@@ -1,23 +1,25 @@
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import { GradientScaling } from '../../src/optim/gradient-scaling.ts';
+import { masterTensors } from '../../src/optim/parameter-arena.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { castTo } from '../../src/tensor/copy.ts';
 import type { Part, Setting } from './part.ts';
 import { matrixShapes } from './shapes.ts';
 
-/** Unpacking frozen weights. */
+/** Unpacking frozen weights: rows, and the tiles that products on matrix units take. */
 export function weightParts({ config, normal }: Setting): Part[] {
-  return matrixShapes(config)
-    .slice(0, 3)
-    .map(([name, out, width]) => ({
+  return matrixShapes(config).flatMap(([name, out, width]) =>
+    (['dense', 'tiled', 'tiled transposed'] as const).map((order) => ({
       group: 'nf4',
-      name: `dequantise to f16 ${name} ${out}x${width}`,
+      name: `${order} f16 ${name} ${out}x${width}`,
       bytes: out * width * (2 + 0.5 + 1 / 64),
       prepare() {
         const weight = quantizeNf4(normal.tensor([out, width]));
-        return { run: () => void weight.dense('f16') };
+        const make = () => (order === 'dense' ? weight.dense('f16') : weight.tiled(order === 'tiled transposed'));
+        return { run: () => void make() };
       },
-    }));
+    })),
+  );
 }
 
 /** What follows the backward pass, over all adapters of the model. */
@@ -37,11 +39,12 @@ export function optimizerParts({ device, config, r, normal }: Setting): Part[] {
       // Gradients are read twice, weights and two bytes of state read and written.
       bytes: elements * (4 + 4 + 8 + 4),
       prepare() {
-        const parameters = all.map((shape, i) => {
-          const tensor = castTo(normal.tensor(shape), 'f32');
-          tensor.requires_grad = true;
-          tensor.grad = castTo(normal.tensor(shape), 'f32');
-          return { name: `${i}`, tensor };
+        const parameters = masterTensors(device, all).map((tensor, i) => ({ name: `${i}`, tensor }));
+        device.scope(() => {
+          for (const { tensor } of parameters) {
+            tensor.grad = device.persist(tensor.newGradient());
+            for (const place of [tensor, tensor.grad]) device.copy(castTo(normal.tensor(tensor.shape), 'f32'), place);
+          }
         });
         const optimizer = new AdamW8bit(parameters);
         const scaling = new GradientScaling(device, { enabled: true });
@@ -54,6 +57,7 @@ export function optimizerParts({ device, config, r, normal }: Setting): Part[] {
           dispose() {
             optimizer.dispose();
             scaling.dispose();
+            for (const { tensor } of parameters) tensor.dispose();
           },
         };
       },

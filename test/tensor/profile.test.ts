@@ -18,7 +18,7 @@ test('every command is timed, in order and with what tells it apart, and does it
       device.copy(product, copied);
       device.zero(cleared);
     });
-    expect(timed.map(({ label }) => label)).toEqual(['elementwise.wgsl:unary', 'copy', 'clear']);
+    expect(timed.map(({ label }) => label)).toEqual([expect.stringMatching(/^elementwise.*:unary$/), 'copy', 'clear']);
     expect(timed[0]).toMatchObject({ params: { count: 70_000, alpha: 3 }, defines: { EXPR: 'a * alpha' } });
     expect(timed[1].params).toEqual({ bytes: 280_000 });
     for (const { nanoseconds } of timed) {

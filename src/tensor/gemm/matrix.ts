@@ -1,4 +1,5 @@
 import type { Capabilities, MatrixShape } from '../capabilities.ts';
+import { contiguous } from '../copy.ts';
 import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
 import { addendAccess, bindingsOf, type Product } from './product.ts';
@@ -66,9 +67,9 @@ function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, whole, C
       FM: WM / 16,
       FN: WN / 16,
       A_INNER: transposeA ? TM : TILE_DEPTH,
-      B_INNER: transposeB ? TILE_DEPTH : TN,
+      B_INNER: transposeB && !tiled ? TILE_DEPTH : TN,
       A_DIRECTION: transposeA ? '_transposed' : '',
-      B_DIRECTION: transposeB ? '_transposed' : '',
+      B_DIRECTION: transposeB && !tiled ? '_transposed' : '',
       A_PASSES: passes(TM),
       B_PASSES: passes(TN),
       B_TILED: String(tiled),
@@ -104,7 +105,7 @@ export const variants: KernelVariant[] = [
       output: ['f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .filter(({ tiled, edges, a, RIDER }) => !(tiled && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
-      .filter(({ tiled }) => !tiled || shape.TN === TILE_COLUMNS)
+      .filter(({ tiled, b }) => !tiled || (shape.TN === TILE_COLUMNS && b === 'plain'))
       .map(({ a, b, tiled, edges, RIDER, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
@@ -154,12 +155,16 @@ function shapeFor({ m, n, k, batch, tiled }: Product): TileShape {
 
 const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width % 8 === 0) ? 'aligned' : 'ragged');
 
+const turned = ({ a, b }: { a: Tensor; b: Tensor }) => ({ a, b: contiguous(b.transpose()) });
+
 /** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
 export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = 'matrix'): void {
-  const { a, transposeA, b, transposeB, tiled, rider, alpha, y, column, batch, m, n, k } = product;
+  const { a, transposeA, b, transposeB, tiled, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
   const shape = shapeFor(product);
-  const r = rider?.a.shape[1] ?? 0;
+  const r = product.rider?.a.shape[1] ?? 0;
+  // Tiles have one direction, and the rider goes the same way: [r, n].
+  const turns = tiled && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
   const tiles = Math.ceil(k / TILE_DEPTH);
   const wanted = Math.floor(shape.enough / (rows * columns * batch));
@@ -168,6 +173,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
   const output = edgesOf(n, y.shape[2], column);
   const { C, bindings, has_addend } = addendAccess(product);
   device.scope(() => {
+    const rider = product.rider && turns ? turned(product.rider) : product.rider;
     const whole = splits === 1;
     const target = whole ? y : Tensor.empty(device, [batch * splits, m, n]);
     device.run({
@@ -179,7 +185,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
         edges: {
           A: edgesOf(transposeA ? m : k),
           B: tiled ? 'aligned' : edgesOf(transposeB ? k : n),
-          R: edgesOf(r, transposeB ? 0 : n),
+          R: edgesOf(r, transposeB && !turns ? 0 : n),
           Y: whole ? output : edgesOf(n),
         },
         rider: rider !== null,
