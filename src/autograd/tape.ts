@@ -19,9 +19,14 @@ interface Step {
   saved: readonly Tensor[];
   /** Storages this step owns until its backward pass is done. */
   held: Storage[];
+  /** Its output, brought back for the steps after it, until its own turn. */
+  restored: Storage[];
 }
 
 let recording: Tape | null = null;
+/** Operations applied so far, and the output of the last: how a segment knows the operation that ends it. */
+let applied = 0;
+let latest: Tensor | null = null;
 
 /** Runs `fn` with its operations recorded on `tape`; if it throws, the tape lets go of everything and is used up. */
 export function withTape<T>(tape: Tape, fn: () => T): T {
@@ -53,15 +58,26 @@ function recordOn<T>(tape: Tape | null, fn: () => T): T {
 export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor {
   op.check(inputs, attributes);
   const tape = recording;
+  const ends = ++applied === tape?.end?.operation ? tape.end : null;
   return inputs[0].device.scope(() => {
     const needs = inputs.map((x) => tape?.tracks(x) ?? false);
-    const { output: made, saved = [] } = noGrad(() => op.forward(inputs, attributes, needs));
+    const { output: made, saved = [] } = noGrad(() =>
+      ends && op.saves
+        ? { output: hollow(ends.output), saved: op.saves(inputs, attributes, needs) }
+        : op.forward(inputs, attributes, needs),
+    );
     // The tape knows tensors by identity: an input handed through becomes a tensor of its own on the same storage.
     const output = inputs.includes(made) ? alias(made) : made;
+    latest = output;
     if (needs.includes(true))
-      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, output, saved, held: [] });
+      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, output, saved, held: [], restored: [] });
     return output;
   });
+}
+
+/** A tensor without elements of its own that stands for one like this. */
+function hollow(like: Tensor): Tensor {
+  return new Tensor(like.device, like.device.allocate(0), like.dtype, like.shape);
 }
 
 function alias(x: Tensor): Tensor {
@@ -70,21 +86,28 @@ function alias(x: Tensor): Tensor {
 
 /**
  * Runs `fn(x)` under the current tape's checkpointing: with `full`, nothing of its inside is kept and the
- * backward pass runs it again; otherwise it is recorded as if called plainly.
+ * backward pass runs it again, but for its last operation; otherwise it is recorded as if called plainly.
  *
  * `fn` must be a pure function of `x` and of parameters, and must give the same bits when run again.
  */
 export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const tape = recording;
   if (tape?.checkpointing !== 'full') return x.device.scope(() => fn(x));
+  let last = 0;
   const segment: Operation<undefined> = {
     name: 'checkpoint',
     cheap: false,
     check: () => {},
-    forward: ([input]) => ({ output: fn(input) }),
+    forward: ([input]) => {
+      const before = applied;
+      const result = fn(input);
+      last = latest === result ? applied - before : 0;
+      return { output: result };
+    },
     keeps: () => ({ inputs: [0] }),
-    backward: ({ grad, inputs: [input], needs }) => {
-      const inner = new Tape('none', tape.sink);
+    backward: ({ grad, inputs: [input], output: result, needs }) => {
+      const inner = new Tape('selective', tape.sink);
+      inner.end = last > 0 ? { operation: applied + last, output: result } : null;
       const start = alias(input);
       if (needs[0]) inner.watch(start);
       const output = withTape(inner, () => input.device.scope(() => fn(start)));
@@ -109,6 +132,7 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       output,
       saved: [],
       held: [],
+      restored: [],
     };
     tape.record(step);
     return output;
@@ -126,6 +150,8 @@ export class Tape {
   readonly checkpointing: Checkpointing;
   /** Receives the gradients of leaves, contiguous, f32 or the leaf's dtype; by default they are added to `leaf.grad`. */
   readonly sink: (leaf: Tensor, gradient: Tensor) => void;
+  /** The operation, by its number among all that are applied, whose output this tape's backward pass starts from. */
+  end: { operation: number; output: Tensor } | null = null;
   readonly #steps: Step[] = [];
   readonly #producers = new Map<Tensor, Step>();
   readonly #watched = new Map<Tensor, Tensor | null>();
@@ -184,8 +210,9 @@ export class Tape {
   }
 
   #letGo(step: Step): void {
-    for (const storage of step.held) storage.release();
+    for (const storage of [...step.held, ...step.restored]) storage.release();
     step.held.length = 0;
+    step.restored.length = 0;
   }
 
   /** Appends an operation that just ran. */
@@ -200,7 +227,7 @@ export class Tape {
     // A recomputed step makes its saved tensors anew, from its inputs.
     if (step.saved.length === 0) return;
     if (this.#recomputes(step)) for (const input of step.inputs) this.#hold(input, step, seen);
-    else for (const tensor of step.saved) this.#retain(tensor, step);
+    else for (const tensor of step.saved) this.#retain(tensor, step.held);
   }
 
   #recomputes(step: Step): boolean {
@@ -214,13 +241,13 @@ export class Tape {
     seen.add(tensor);
     const producer = this.#producers.get(tensor);
     if (producer && this.#recomputes(producer)) for (const input of producer.inputs) this.#hold(input, step, seen);
-    else this.#retain(tensor, step);
+    else this.#retain(tensor, step.held);
   }
 
-  #retain(tensor: Tensor, step: Step): void {
+  #retain(tensor: Tensor, owned: Storage[]): void {
     for (const storage of tensor.storages()) {
       storage.retain();
-      step.held.push(storage);
+      owned.push(storage);
     }
   }
 
@@ -235,9 +262,9 @@ export class Tape {
     step.output.device.scope(() => {
       const { output, saved = [] } = noGrad(() => step.op.forward(step.inputs, step.attributes, step.needs));
       if (step.output.storage.freed) step.output.adopt(output);
-      this.#retain(step.output, step);
+      this.#retain(step.output, step.restored);
       step.saved = saved;
-      for (const extra of saved) this.#retain(extra, step);
+      for (const extra of saved) this.#retain(extra, step.held);
     });
   }
 
@@ -292,6 +319,8 @@ export class Tape {
         for (const index of keeps.inputs) this.#restore(step.inputs[index]);
         if (keeps.output) this.#restore(step.output);
         if (step.saved.some((tensor) => tensor.storage.freed)) this.#rerun(step);
+        // The steps that its output was brought back for are done.
+        if (!keeps.output) for (const storage of step.restored.splice(0)) storage.release();
         const { inputs, output, saved, attributes, needs } = step;
         const collected = inputs.map((_, i) => this.#collected(step, i));
         const results = step.op.backward({ grad, inputs, output, saved, attributes, needs, collected });

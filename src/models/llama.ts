@@ -73,7 +73,8 @@ export class LlamaLayer {
 
   /** [N, hidden] f32 → [N, hidden] f32, the residual stream. */
   forward(x: Tensor, pass: Pass): Tensor {
-    return this.#mlp(this.#attend(x, pass), pass);
+    const attended = x.device.scope(() => this.#attend(x, pass));
+    return x.device.scope(() => this.#mlp(attended, pass));
   }
 
   #attend(x: Tensor, { positions, ranges, table, seed, cache }: Pass): Tensor {
@@ -166,7 +167,10 @@ export class Llama {
    * @returns f32 [1]
    */
   loss(batch: Batch, normalizer: number): Tensor {
-    return linearCrossEntropy(this.hidden(batch.ids, batch), this.head.weight, batch.targets, { normalizer });
+    // What the tape does not keep dies here, not at the end of the backward pass.
+    return this.device.scope(() =>
+      linearCrossEntropy(this.hidden(batch.ids, batch), this.head.weight, batch.targets, { normalizer }),
+    );
   }
 
   /**

@@ -16,6 +16,12 @@ export interface LowRankLinearOptions {
   dtype?: Float;
 }
 
+/** scale · x · Aᵀ, [rows, r] */
+const lowOf = (x: Tensor, down: Tensor, scale: number) => {
+  const compute = x.dtype as Float;
+  return gemm({ a: rowsOf(x), b: operand(down, compute), transposeB: true, alpha: scale, dtype: compute });
+};
+
 /**
  * y = residual + x · Wᵀ + h · Bᵀ with h = scale · x · Aᵀ: a weight [out, in], dense or quantised, and a change of it of
  * low rank, in the pass over y that the weight's own product makes. Inputs: x, W, A [r, in], B [out, r] and perhaps
@@ -37,10 +43,9 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
 
   forward([x, weight, down, up, residual], { scale, dtype = x.dtype as Float }, needs) {
     const compute = x.dtype as Float;
-    const a = rowsOf(x);
-    const h = gemm({ a, b: operand(down, compute), transposeB: true, alpha: scale, dtype: compute });
+    const h = lowOf(x, down, scale);
     const y = gemm({
-      a,
+      a: rowsOf(x),
       b: operand(weight, compute),
       transposeB: true,
       rider: { a: h, b: operand(up, compute) },
@@ -50,6 +55,8 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     // h is kept rather than made again: it has r/in of the size of x, and making it reads all of x.
     return { output: y.view([...x.shape.slice(0, -1), weight.shape[0]]), saved: needs[3] ? [h] : [] };
   },
+
+  saves: ([x, , down], { scale }, needs) => (needs[3] ? [lowOf(x, down, scale)] : []),
 
   keeps: ([x, weight, down]) => ({
     inputs: [...(weight || down ? [0] : []), ...(x ? [1, 2] : []), ...(x || down ? [3] : [])],
