@@ -72,6 +72,7 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
 
     const differentiable = tensors.filter((tensor) => tensor.requires_grad);
     if (differentiable.length === 0) return;
+    await compareSaved(op, tensors, attributes);
     const weights = normals(output.size, seed + 99);
     const upstream = Tensor.from(device, weights, output.shape, output.dtype);
     const rounded = Float64Array.from(await upstream.numbers());
@@ -97,6 +98,17 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
     }
   });
   expect(device.memory.live, `${op.name}: live buffers`).toBe(before);
+}
+
+/** What an operation saves without its output must be what it saves with it, to the bit. */
+async function compareSaved<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Promise<void> {
+  if (!op.saves) return;
+  const needs = inputs.map((input) => input.requires_grad);
+  const { saved = [] } = op.forward(inputs, attributes, needs);
+  const alone = op.saves(inputs, attributes, needs);
+  expect(alone.length, `${op.name}: saved tensors`).toBe(saved.length);
+  for (const [k, tensor] of alone.entries())
+    expect(await tensor.numbers(), `${op.name}: saved ${k}`).toEqual(await saved[k].numbers());
 }
 
 function makeInput(
