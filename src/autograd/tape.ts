@@ -72,7 +72,7 @@ export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes
     if (needs.includes(true))
       tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, output, saved, held: [], restored: [] });
     return output;
-  });
+  }, op.name);
 }
 
 /** A tensor without elements of its own that stands for one like this. */
@@ -265,7 +265,7 @@ export class Tape {
       this.#retain(step.output, step.restored);
       step.saved = saved;
       for (const extra of saved) this.#retain(extra, step.held);
-    });
+    }, step.op.name);
   }
 
   /**
@@ -326,7 +326,7 @@ export class Tape {
         const results = step.op.backward({ grad, inputs, output, saved, attributes, needs, collected });
         for (const [i, result] of results.entries())
           if (result && needs[i]) this.#deposit(step, inputs[i], result, collected[i]);
-      });
+      }, step.op.name);
       this.#gradients.delete(step.output);
       grad.storage.release();
     }

@@ -12,6 +12,8 @@ import { quantizeBlockwise8 } from './blockwise8.ts';
 import { dynamicMap } from './dynamic-map.ts';
 import { cudaMean } from './mean.ts';
 
+/** What memory plans call the memory of dense weights. */
+const DEQUANTISED = 'dequantised weights';
 /** Block sizes that bitsandbytes reads. */
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -88,7 +90,7 @@ export class Nf4Tensor extends Tensor {
    */
   override dense(dtype: 'f32' | 'f16'): Tensor {
     const { device, shape, size, blocksize } = this;
-    const y = Tensor.empty(device, shape, dtype);
+    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
     for (const { start, end } of ranges(device, size, dtype === 'f32' ? 4 : 2, blocksize))
       this.#dequantize('rows', start, end, y.view([size]).slice(0, start, end));
     return y;
@@ -100,7 +102,7 @@ export class Nf4Tensor extends Tensor {
     const [k, n] = transposed ? shape.toReversed() : shape;
     const bytes = 2 * tiledSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
-    const y = Tensor.empty(device, [tiledSize(n, k)], 'f16');
+    const y = device.scope(() => Tensor.empty(device, [tiledSize(n, k)], 'f16'), DEQUANTISED);
     const tiles = Math.ceil(k / TILE_DEPTH);
     if (transposed) {
       device.run({

@@ -4,9 +4,10 @@ import { type Capabilities, capabilitiesOf } from './capabilities.ts';
 import { byteLength } from './dtype.ts';
 import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
-import { BufferPool, type MemoryCount } from './pool.ts';
+import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
 import { CommandQueue, type Param, type Range, type WorkCount } from './queue.ts';
 import { ReadbackBuffers } from './readback.ts';
+import { rehearsalGpu } from './rehearsal.ts';
 import { ScopeStack, Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 import type { TimedCommand } from './timestamps.ts';
@@ -122,6 +123,14 @@ export class Device {
     return new Device(device, capabilities, options.poison ?? false);
   }
 
+  /**
+   * A device like one with these capabilities on which nothing runs and nothing takes memory: it counts what work
+   * would take. Whatever is read back is zero.
+   */
+  static rehearsal(capabilities: Capabilities): Device {
+    return new Device(rehearsalGpu(capabilities.limits), capabilities, false);
+  }
+
   /** Live buffers and bytes. */
   get memory(): MemoryCount {
     return this.#pool.memory;
@@ -134,6 +143,16 @@ export class Device {
 
   resetPeakMemory(): void {
     this.#pool.resetPeak();
+  }
+
+  /** Tells of every buffer that is handed out or given back; null for an end of it. */
+  watchMemory(watch: PoolWatch | null): void {
+    this.#pool.watch = watch;
+  }
+
+  /** Makes buffers of these sizes for later, in place of the free ones; see {@link BufferPool.reserve}. */
+  reserve(sizes: readonly number[]): void {
+    this.#pool.reserve(sizes);
   }
 
   /** Destroys buffers that nothing uses. */
@@ -158,9 +177,11 @@ export class Device {
   /**
    * Runs `fn` and frees every tensor made in it, except those in what it returns (tensors, arrays, maps and plain
    * objects of tensors or {@link Indices}) and those that a tape or {@link persist} holds.
+   *
+   * @param purpose what memory plans call the memory taken in it
    */
-  scope<T>(fn: () => T): T {
-    const scope = this.scopes.open();
+  scope<T>(fn: () => T, purpose?: string): T {
+    const scope = this.scopes.open(purpose);
     let result: T | undefined;
     try {
       result = fn();
