@@ -1,13 +1,14 @@
 import { complain } from '../errors.ts';
 import { castTo, contiguous } from '../tensor/copy.ts';
+import type { HostCopy } from '../tensor/host-copy.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { accumulate, sumOf, unbroadcast } from './gradients.ts';
 import type { Collected, Operation } from './operation.ts';
 
-/** How much of the forward pass is kept for the backward pass; see {@link Tape}. */
-export type Checkpointing = 'none' | 'selective' | 'full';
+/** How much of the forward pass is kept for the backward pass, and where; see {@link Tape}. */
+export type Checkpointing = 'none' | 'selective' | 'full' | 'offload';
 
 interface Step {
   // The attributes' type is the operation's own business; the tape only hands them back.
@@ -17,8 +18,8 @@ interface Step {
   needs: readonly boolean[];
   output: Tensor;
   saved: readonly Tensor[];
-  /** Storages this step owns until its backward pass is done. */
-  held: Storage[];
+  /** What this step owns until its backward pass is done. */
+  held: { release(): void }[];
   /** Its output, brought back for the steps after it, until its own turn. */
   restored: Storage[];
 }
@@ -85,14 +86,15 @@ function alias(x: Tensor): Tensor {
 }
 
 /**
- * Runs `fn(x)` under the current tape's checkpointing: with `full`, nothing of its inside is kept and the
+ * Runs `fn(x)` under the current tape's checkpointing: with `full` and `offload`, nothing of its inside is kept and the
  * backward pass runs it again, but for its last operation; otherwise it is recorded as if called plainly.
  *
  * `fn` must be a pure function of `x` and of parameters, and must give the same bits when run again.
  */
 export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const tape = recording;
-  if (tape?.checkpointing !== 'full') return x.device.scope(() => fn(x));
+  if (tape?.checkpointing !== 'full' && tape?.checkpointing !== 'offload') return x.device.scope(() => fn(x));
+  const away = tape.checkpointing === 'offload' ? tape.sendAway(x) : null;
   let last = 0;
   const segment: Operation<undefined> = {
     name: 'checkpoint',
@@ -104,11 +106,11 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       last = latest === result ? applied - before : 0;
       return { output: result };
     },
-    keeps: () => ({ inputs: [0] }),
+    keeps: () => ({ inputs: away ? [] : [0] }),
     backward: ({ grad, inputs: [input], output: result, needs }) => {
       const inner = new Tape('selective', tape.sink);
       inner.end = last > 0 ? { operation: applied + last, output: result } : null;
-      const start = alias(input);
+      const start = away ? away.restore() : alias(input);
       if (needs[0]) inner.watch(start);
       const output = withTape(inner, () => input.device.scope(() => fn(start)));
       if (output === start) return [grad];
@@ -131,7 +133,7 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       needs: [tape.tracks(x)],
       output,
       saved: [],
-      held: [],
+      held: away ? [away] : [],
       restored: [],
     };
     tape.record(step);
@@ -144,7 +146,8 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
  *
  * A tape keeps alive what backward passes need and nothing else: outputs that no one needs die with their scope.
  * With `selective` checkpointing the outputs of cheap operations are not kept either; the backward pass
- * recomputes them from what the expensive ones left. `full` keeps only the inputs of {@link checkpoint} segments.
+ * recomputes them from what the expensive ones left. `full` keeps only the inputs of {@link checkpoint} segments,
+ * `offload` keeps these in host memory: it needs a wait between the passes, for {@link arrival}.
  */
 export class Tape {
   readonly checkpointing: Checkpointing;
@@ -157,6 +160,7 @@ export class Tape {
   readonly #watched = new Map<Tensor, Tensor | null>();
   /** Gradients of recorded outputs that wait for their step's turn; the tape owns them. */
   readonly #gradients = new Map<Tensor, Tensor>();
+  readonly #away: HostCopy[] = [];
   #used = false;
 
   constructor(checkpointing: Checkpointing = 'none', sink: (leaf: Tensor, gradient: Tensor) => void = accumulate) {
@@ -175,6 +179,24 @@ export class Tape {
     if (gradient) tensor.device.scopes.adopt(gradient.storage);
     this.#watched.delete(tensor);
     return gradient;
+  }
+
+  /** Sends a tensor to host memory; it may be freed. The caller owns the copy. */
+  sendAway(tensor: Tensor): HostCopy {
+    const { device } = tensor;
+    const copy = device.scope(() => device.hostCopy(contiguous(tensor)));
+    this.#away.push(copy);
+    return copy;
+  }
+
+  /** Waits for everything that went to host memory: before {@link backward} with `offload`, nothing otherwise. */
+  async arrival(): Promise<void> {
+    try {
+      for (const copy of this.#away) await copy.arrive();
+    } catch (error) {
+      this.release();
+      throw error;
+    }
   }
 
   /** Whether a gradient for this tensor is wanted. */
@@ -244,7 +266,7 @@ export class Tape {
     else this.#retain(tensor, step.held);
   }
 
-  #retain(tensor: Tensor, owned: Storage[]): void {
+  #retain(tensor: Tensor, owned: { release(): void }[]): void {
     for (const storage of tensor.storages()) {
       storage.retain();
       owned.push(storage);
@@ -282,6 +304,13 @@ export class Tape {
         got: 'a tensor that this tape did not record',
         expected: 'an output that depends on a leaf with requires_grad',
         remedy: 'compute it inside withTape from a tensor that requires a gradient',
+      });
+    if (this.#away.some((copy) => !copy.arrived))
+      throw complain({
+        where: 'Tape.backward',
+        got: 'checkpoints that are on their way to host memory',
+        expected: 'all of them there',
+        remedy: 'await arrival() of the tape first',
       });
     if (!seed && loss.size !== 1)
       throw complain({

@@ -151,7 +151,11 @@ export class Llama {
   hidden(ids: Indices, pass: Omit<Pass, 'table'>): Tensor {
     const full: Pass = { ...pass, table: this.#table };
     let x = embedding(this.embed, ids, { dtype: 'f32' });
-    for (const layer of this.layers) x = checkpoint((input) => layer.forward(input, full), x);
+    for (const layer of this.layers) {
+      const next = checkpoint((input) => layer.forward(input, full), x);
+      this.device.drop(x);
+      x = next;
+    }
     return rmsNorm(x, this.norm, { eps: this.config.rms_norm_eps, dtype: this.compute });
   }
 
