@@ -14,6 +14,7 @@ import type { Device } from '../tensor/device.ts';
 import { Indices } from '../tensor/indices.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Batch } from './batch.ts';
+import { EMBEDDING } from './init.ts';
 import type { KvCache } from './kv-cache.ts';
 import { Linear } from './linear.ts';
 
@@ -112,7 +113,7 @@ export class Llama {
     this.device = device;
     this.config = config;
     this.precision = precision;
-    this.embed = weight('model.embed_tokens.weight');
+    this.embed = weight(EMBEDDING);
     this.layers = Array.from(
       { length: config.num_hidden_layers },
       (_, index) => new LlamaLayer(index, config, this.compute, weight),
@@ -135,7 +136,7 @@ export class Llama {
 
   /** Every base weight by checkpoint name, without adapters; a tied head appears once. */
   weights(): Map<string, Tensor> {
-    const weights = new Map<string, Tensor>([['model.embed_tokens.weight', this.embed]]);
+    const weights = new Map<string, Tensor>([[EMBEDDING, this.embed]]);
     for (const layer of this.layers) {
       const prefix = `model.layers.${layer.index}`;
       weights.set(`${prefix}.input_layernorm.weight`, layer.inputNorm);

@@ -3,6 +3,7 @@ import { contiguous } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import type { HostArray } from '../tensor/dtype.ts';
 import { TILE_COLUMNS, TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
+import { OpaqueMatrix } from '../tensor/opaque.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -47,7 +48,8 @@ export interface Nf4Parts {
  *
  * It is a tensor to `linear` and to `device.persist`, scopes and tapes; anything else has to ask for {@link dense}.
  */
-export class Nf4Tensor extends Tensor {
+export class Nf4Tensor extends OpaqueMatrix {
+  protected override readonly kind = 'nf4 matrix';
   readonly blocksize: number;
   readonly packed: Tensor;
   readonly scales: Nf4Scales;
@@ -170,32 +172,7 @@ export class Nf4Tensor extends Tensor {
   }
 
   override data<D extends keyof HostArray = 'f32'>(): Promise<HostArray[D]> {
-    throw this.#refuse('data()', 'parts() for the codes, numbers() for the weights');
-  }
-
-  override view(): Tensor {
-    throw this.#refuse('a reshape');
-  }
-
-  override slice(): Tensor {
-    throw this.#refuse('a slice');
-  }
-
-  override transpose(): Tensor {
-    throw this.#refuse('a transpose');
-  }
-
-  override expand(): Tensor {
-    throw this.#refuse('a broadcast');
-  }
-
-  #refuse(got: string, remedy = 'use it in linear, or take dense() first'): Error {
-    return complain({
-      where: `nf4 matrix [${this.shape}]`,
-      got,
-      expected: 'a use that understands quantised weights',
-      remedy,
-    });
+    throw this.refuse('data()', 'parts() for the codes, numbers() for the weights');
   }
 }
 
