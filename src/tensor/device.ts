@@ -161,8 +161,8 @@ export class Device {
     this.#staging.resetPeak();
   }
 
-  /** Tells of every buffer that is handed out or given back; null for an end of it. */
-  watchMemory(watch: PoolWatch | null): void {
+  /** Tells of every buffer that is handed out or given back. */
+  watchMemory(watch: PoolWatch): void {
     this.#pool.watch = watch;
   }
 

@@ -15,7 +15,11 @@ export interface TrainerOptions {
   max_grad_norm: number;
   gradient_checkpointing: Checkpointing;
   seed: number;
+  /** Told what begins: the passes of each micro-batch, then the optimiser's part. */
+  watch?: (phase: Phase) => void;
 }
+
+export type Phase = 'forward' | 'backward' | 'update';
 
 /** What one optimiser step did. */
 export interface StepReport {
@@ -35,10 +39,14 @@ export interface StepReport {
   loss_scale: number;
   /** Most device memory in use during the step. */
   peakBytes: number;
+  /** The most that existed on the device, buffers that wait for their next use included. */
+  reservedBytes: number;
 }
 
 /** What the host knows of a step before the device has done it. */
-type Recorded = Pick<StepReport, 'step' | 'lr' | 'tokens' | 'targets' | 'peakBytes'> & { began: number };
+type Recorded = Pick<StepReport, 'step' | 'lr' | 'tokens' | 'targets' | 'peakBytes' | 'reservedBytes'> & {
+  began: number;
+};
 
 /** Runs optimiser steps over micro-batches. */
 export class Trainer {
@@ -123,6 +131,7 @@ export class Trainer {
   #update(microBatches: readonly (readonly Document[])[], targets: number, began: number): Promise<StepReport> {
     const { device } = this.model;
     const { optimizer, rate, max_grad_norm } = this.#options;
+    this.#options.watch?.('update');
     const lr = rate(this.#step);
     device.scope(() => {
       this.scaling.measure(optimizer.parameters, max_grad_norm);
@@ -141,6 +150,7 @@ export class Trainer {
       targets,
       began,
       peakBytes: device.memory.peakBytes,
+      reservedBytes: device.memory.peakReservedBytes,
     });
   }
 
@@ -163,6 +173,7 @@ export class Trainer {
   }
 
   #forward(tape: Tape, documents: readonly Document[], targets: number, index: number): Tensor {
+    this.#options.watch?.('forward');
     const seed =
       (Math.imul(this.#options.seed + 1, 0x9e3779b1) ^ Math.imul(this.#step * 4096 + index + 1, 0x85ebca6b)) >>> 0;
     const batch = batchOf(this.model.device, documents, seed);
@@ -170,6 +181,7 @@ export class Trainer {
   }
 
   #backward(tape: Tape, loss: Tensor): void {
+    this.#options.watch?.('backward');
     tape.backward(loss, this.scaling.lossScale);
     addInto(this.#loss, loss);
     this.model.device.flush();
