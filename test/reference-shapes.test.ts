@@ -57,7 +57,7 @@ test('what is wrong with a complete set is found, and nothing else', async () =>
     json.output = json.prompt;
   });
   const lines = failed(await comparisonsOf(dir)).map((name) => name.replace(/: .*/, ''));
-  const everyMode = ['none', 'selective', 'full'].flatMap((mode) =>
+  const everyMode = ['none', 'selective', 'full', 'offload'].flatMap((mode) =>
     [1, 9].map((layer) => {
       const name = `base_model.model.model.layers.${layer}.mlp.up_proj.lora_B.weight`;
       return `train-rslora f32 checkpointing=${mode} ${name}`;

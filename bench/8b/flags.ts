@@ -2,7 +2,7 @@ import { InvalidArgumentError } from 'commander';
 import type { Checkpointing } from '../../src/autograd/tape.ts';
 
 /** The one that needs least memory first: a device that ran out of it measures no other. */
-export const CHECKPOINTING_MODES: readonly Checkpointing[] = ['full', 'selective', 'none'];
+export const CHECKPOINTING_MODES: readonly Checkpointing[] = ['offload', 'full', 'selective', 'none'];
 
 export function wholeNumber(text: string): number {
   const value = Number(text);

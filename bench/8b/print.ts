@@ -30,13 +30,15 @@ export function printStep(step: StepReport, torch: TorchReport = {}): void {
   console.log(
     `  seconds ${seconds.map((s) => s.toFixed(3)).join(' ')}; losses ${losses.map((l) => l.toFixed(3)).join(' ')}; ${skipped} skipped`,
   );
-  const { peak, reserved, ...categories } = memory;
+  const { peak, reserved, predicted, ...categories } = memory;
   const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
   if (torch.tokensPerSecond && torch.peakBytes)
     console.log(
       `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.peak) / torch.peakBytes).toFixed(0)} % of the memory in use`,
     );
-  console.log(`  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}`);
+  console.log(
+    `  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}, predicted ${gb(predicted)}`,
+  );
   console.log(
     `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,
   );

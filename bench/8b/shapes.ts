@@ -48,15 +48,18 @@ export function matrixShapes(config: LlamaConfig): [string, number, number][] {
 /**
  * FLOPs of a trained token with frozen weights: forward, gradients of the inputs, causal attention of `seq` tokens.
  *
- * @param again how often a layer's forward products run besides the first time: 1 with full checkpointing
+ * @param again whether layers run again for the backward pass: all their products but the last, `down`
  */
-export function tokenFlops(config: LlamaConfig, seq: number, again: number): number {
-  const layer = matrixShapes(config).reduce(
-    (sum, [name, out, width]) => sum + 2 * out * width * name.split(', ').length,
-    0,
-  );
+export function tokenFlops(config: LlamaConfig, seq: number, again: boolean): number {
+  const products = matrixShapes(config).map(([name, out, width]) => ({
+    name,
+    flops: 2 * out * width * name.split(', ').length,
+  }));
+  const layer = products.reduce((sum, { flops }) => sum + flops, 0);
+  const last = products.reduce((sum, { name, flops }) => sum + (name === 'down' ? flops : 0), 0);
   // Query-key and probability-value products over half of the square; the backward pass has five of the kind.
   const attention = 2 * seq * config.num_attention_heads * config.head_dim;
   const head = 2 * config.vocab_size * config.hidden_size;
-  return config.num_hidden_layers * ((2 + again) * layer + (3.5 + again) * attention) + 2 * head;
+  const rerun = again ? layer - last + attention : 0;
+  return config.num_hidden_layers * (2 * layer + 3.5 * attention + rerun) + 2 * head;
 }

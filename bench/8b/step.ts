@@ -1,11 +1,13 @@
 import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
 import { Random } from '../../src/data/random.ts';
-import { parsePeftConfig } from '../../src/formats/peft-config.ts';
 import { attachAdapters } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
 import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import type { Device } from '../../src/tensor/device.ts';
+import { trainConfigSchema } from '../../src/train/config.ts';
+import { adapterConfigOf, loadOptionsOf } from '../../src/train/finetune.ts';
+import { rehearse } from '../../src/train/rehearse.ts';
 import { Trainer, type StepReport as TrainerReport } from '../../src/train/trainer.ts';
 import type { Setting } from './part.ts';
 import { type ProfileLine, profileOf } from './profile.ts';
@@ -38,8 +40,10 @@ interface Memory {
   /** Everything else at the peak: scratch, and activations that the backward pass makes again. */
   scratch: number;
   peak: number;
-  /** Of all buffers that exist after the step, free ones included: what the process takes. */
+  /** Of all buffers that exist in a step, free ones included: what the process takes. */
   reserved: number;
+  /** What the memory plan says that it takes. */
+  predicted: number;
 }
 
 /** What a step costs the host. */
@@ -70,35 +74,37 @@ export async function measureSteps(
   options: StepOptions,
   report: (step: StepReport) => void,
 ): Promise<void> {
-  const { device, config, r } = setting;
-  const began = device.memory.liveBytes;
-  const model = await randomLlama(device, config);
-  const weights = device.memory.liveBytes - began;
-  const random = new Random(3);
-  const adapter = {
-    peft_type: 'LORA',
+  const { device, config, rows, seq, r } = setting;
+  const training = trainConfigSchema.parse({
     r,
     lora_alpha: r,
-    use_rslora: true,
-    target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-  };
-  const trainables = attachAdapters(model, parsePeftConfig(adapter, 'bench'), { uniform: () => random.uniform() });
-  for (const checkpointing of options.checkpointing) {
+    per_device_train_batch_size: rows,
+    gradient_accumulation_steps: 1,
+  });
+  const row = () => [{ input_ids: new Int32Array(seq), labels: new Int32Array(seq) }];
+  for (const mode of options.checkpointing) {
+    const data = { model: config, rows: Array.from({ length: rows }, row) };
+    const plan = await rehearse(device.capabilities, training, data, mode);
+    const began = device.memory.liveBytes;
+    const model = await randomLlama(device, config, loadOptionsOf(training, mode).embedding_on_host);
+    const weights = device.memory.liveBytes - began;
+    const random = new Random(3);
+    const trainables = attachAdapters(model, adapterConfigOf(training), { uniform: () => random.uniform() });
     const optimizer = new AdamW8bit(trainables);
     const trainer = new Trainer(model, {
       optimizer,
       rate: () => 1e-4,
       max_grad_norm: 1,
-      gradient_checkpointing: checkpointing,
+      gradient_checkpointing: mode,
       seed: 1,
     });
-    report(await measureMode(setting, model, trainer, { ...options, mode: checkpointing, weights, began }));
+    device.reserve(plan.buffers);
+    report(await measureMode(setting, model, trainer, { ...options, mode, weights, began, predicted: plan.peakBytes }));
     trainer.dispose();
     optimizer.dispose();
+    model.dispose();
     device.trim();
   }
-  model.dispose();
-  device.trim();
 }
 
 interface ModeOptions {
@@ -108,13 +114,14 @@ interface ModeOptions {
   /** Bytes of the base model, and those that lived before it. */
   weights: number;
   began: number;
+  predicted: number;
 }
 
 async function measureMode(
   { device, config, rows, seq }: Setting,
   model: Llama,
   trainer: Trainer,
-  { mode, steps, profile, weights, began }: ModeOptions,
+  { mode, steps, profile, weights, began, predicted }: ModeOptions,
 ): Promise<StepReport> {
   const random = new Random(11);
   const documents = () =>
@@ -131,7 +138,8 @@ async function measureMode(
   const batches = Array.from({ length: steps }, () => [documents()]);
   for await (const report of trainer.steps(batches)) reports.push(report);
   const host = await hostOf(device, trainer, documents());
-  const { created: createdSince, reservedBytes: reserved } = device.memory;
+  const { created: createdSince } = device.memory;
+  const reserved = Math.max(...reports.map(({ reservedBytes }) => reservedBytes));
   const commands = profile
     ? await device.profile(async () => {
         await trainer.step([documents()]);
@@ -147,10 +155,18 @@ async function measureMode(
     tokens,
     seconds,
     tokensPerSecond: rate,
-    tflops: (rate * tokenFlops(config, seq, mode === 'full' ? 1 : 0)) / 1e12,
+    tflops: (rate * tokenFlops(config, seq, mode === 'full' || mode === 'offload')) / 1e12,
     losses: reports.map(({ loss }) => loss),
     skipped: reports.filter((report) => report.skipped).length,
-    memory: { weights, training, activations, scratch: peak - weights - training - activations, peak, reserved },
+    memory: {
+      weights,
+      training,
+      activations,
+      scratch: peak - weights - training - activations,
+      peak,
+      reserved,
+      predicted,
+    },
     host: { ...host, buffersMade: createdSince - created },
     profile: commands ? { gpuMs: milliseconds(commands), lines: profileOf(commands) } : undefined,
   };

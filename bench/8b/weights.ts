@@ -1,9 +1,10 @@
 import { Random } from '../../src/data/random.ts';
 import type { LlamaConfig } from '../../src/formats/hf-config.ts';
-import { isLayerMatrix, weightShapes } from '../../src/models/init.ts';
+import { EMBEDDING, isLayerMatrix, weightShapes } from '../../src/models/init.ts';
 import { Llama } from '../../src/models/llama.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
+import { HostMatrix } from '../../src/tensor/host-matrix.ts';
 import { sizeOf } from '../../src/tensor/shape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 
@@ -40,8 +41,12 @@ export class NormalSource {
   }
 }
 
-/** A Llama of random weights: NF4 with double quantisation in the blocks, f16 embedding and head, norms of one. */
-export async function randomLlama(device: Device, config: LlamaConfig): Promise<Llama> {
+/**
+ * A Llama of random weights: NF4 with double quantisation in the blocks, f16 embedding and head, norms of one.
+ *
+ * @param onHost leaves the embedding in host memory
+ */
+export async function randomLlama(device: Device, config: LlamaConfig, onHost = false): Promise<Llama> {
   const deviations = { plain: 0.02, residual: 0.02 / Math.sqrt(2 * config.num_hidden_layers) };
   const block = Math.min(BLOCK, config.vocab_size * config.hidden_size);
   const sources = {
@@ -51,9 +56,10 @@ export async function randomLlama(device: Device, config: LlamaConfig): Promise<
   const weights = new Map<string, Tensor>();
   for (const [name, shape] of weightShapes(config)) {
     const source = /(o|down)_proj/.test(name) ? sources.residual : sources.plain;
-    const weight = device.scope(() => {
+    const weight = await device.scopeAsync(async () => {
       if (shape.length === 1) return Tensor.from(device, new Float32Array(shape[0]).fill(1));
       const dense = source.tensor(shape);
+      if (onHost && name === EMBEDDING) return new HostMatrix(device, await dense.data<'f16'>(), shape);
       return isLayerMatrix(name, shape) ? quantizeNf4(dense, { doubleQuant: true }) : dense;
     });
     weights.set(name, weight);

@@ -54,6 +54,12 @@ export interface Operation<A = undefined> {
   check(inputs: readonly Tensor[], attributes: A): void;
   /** @param needs which inputs' gradients will be asked for; all false outside a tape */
   forward(inputs: readonly Tensor[], attributes: A, needs: readonly boolean[]): Forward;
+  /**
+   * What {@link forward} saves, without making the output: all that is wanted of the last operation of a checkpointed
+   * segment, which runs again for the tensors inside it. Operations without this, and those that keep their output, run
+   * whole.
+   */
+  saves?(inputs: readonly Tensor[], attributes: A, needs: readonly boolean[]): readonly Tensor[];
   /** One gradient or null for each input, in the input's dtype; shapes may still be broadcast ones. */
   backward(context: Backward<A>): (Tensor | null)[];
   /** Whether the backward pass itself adds the gradient of an input, of `count` inputs, to {@link Backward.collected}. */

@@ -1,13 +1,14 @@
 import { complain } from '../errors.ts';
 import { castTo, contiguous } from '../tensor/copy.ts';
+import type { HostCopy } from '../tensor/host-copy.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { accumulate, sumOf, unbroadcast } from './gradients.ts';
 import type { Collected, Operation } from './operation.ts';
 
-/** How much of the forward pass is kept for the backward pass; see {@link Tape}. */
-export type Checkpointing = 'none' | 'selective' | 'full';
+/** How much of the forward pass is kept for the backward pass, and where; see {@link Tape}. */
+export type Checkpointing = 'none' | 'selective' | 'full' | 'offload';
 
 interface Step {
   // The attributes' type is the operation's own business; the tape only hands them back.
@@ -17,11 +18,16 @@ interface Step {
   needs: readonly boolean[];
   outputs: readonly Tensor[];
   saved: readonly Tensor[];
-  /** Storages this step owns until its backward pass is done. */
-  held: Storage[];
+  /** What this step owns until its backward pass is done. */
+  held: { release(): void }[];
+  /** Its output, brought back for the steps after it, until its own turn. */
+  restored: Storage[];
 }
 
 let recording: Tape | null = null;
+/** Operations applied so far, and the output of the last: how a segment knows the operation that ends it. */
+let applied = 0;
+let latest: Tensor | null = null;
 
 /** Runs `fn` with its operations recorded on `tape`; if it throws, the tape lets go of everything and is used up. */
 export function withTape<T>(tape: Tape, fn: () => T): T {
@@ -58,15 +64,30 @@ export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes
 export function applyAll<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor[] {
   op.check(inputs, attributes);
   const tape = recording;
+  const ends = ++applied === tape?.end?.operation ? tape.end : null;
   return inputs[0].device.scope(() => {
     const needs = inputs.map((x) => tape?.tracks(x) ?? false);
-    const { output: made, others = [], saved = [] } = noGrad(() => op.forward(inputs, attributes, needs));
+    const {
+      output: made,
+      others = [],
+      saved = [],
+    } = noGrad(() =>
+      ends && op.saves
+        ? { output: hollow(ends.output), saved: op.saves(inputs, attributes, needs) }
+        : op.forward(inputs, attributes, needs),
+    );
     // The tape knows tensors by identity: an input handed through becomes a tensor of its own on the same storage.
     const outputs = [made, ...others].map((output) => (inputs.includes(output) ? alias(output) : output));
+    latest = outputs.length === 1 ? outputs[0] : null;
     if (needs.includes(true))
-      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, outputs, saved, held: [] });
+      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, outputs, saved, held: [], restored: [] });
     return outputs;
-  });
+  }, op.name);
+}
+
+/** A tensor without elements of its own that stands for one like this. */
+function hollow(like: Tensor): Tensor {
+  return new Tensor(like.device, like.device.allocate(0), like.dtype, like.shape);
 }
 
 function alias(x: Tensor): Tensor {
@@ -74,23 +95,31 @@ function alias(x: Tensor): Tensor {
 }
 
 /**
- * Runs `fn(x)` under the current tape's checkpointing: with `full`, nothing of its inside is kept and the
- * backward pass runs it again; otherwise it is recorded as if called plainly.
+ * Runs `fn(x)` under the current tape's checkpointing: with `full` and `offload`, nothing of its inside is kept and the
+ * backward pass runs it again, but for its last operation; otherwise it is recorded as if called plainly.
  *
  * `fn` must be a pure function of `x` and of parameters, and must give the same bits when run again.
  */
 export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
   const tape = recording;
-  if (tape?.checkpointing !== 'full') return x.device.scope(() => fn(x));
+  if (tape?.checkpointing !== 'full' && tape?.checkpointing !== 'offload') return x.device.scope(() => fn(x));
+  const away = tape.checkpointing === 'offload' ? tape.sendAway(x) : null;
+  let last = 0;
   const segment: Operation<undefined> = {
     name: 'checkpoint',
     cheap: false,
     check: () => {},
-    forward: ([input]) => ({ output: fn(input) }),
-    keeps: () => ({ inputs: [0] }),
-    backward: ({ grad, inputs: [input], needs }) => {
-      const inner = new Tape('none', tape.sink);
-      const start = alias(input);
+    forward: ([input]) => {
+      const before = applied;
+      const result = fn(input);
+      last = latest === result ? applied - before : 0;
+      return { output: result };
+    },
+    keeps: () => ({ inputs: away ? [] : [0] }),
+    backward: ({ grad, inputs: [input], output: result, needs }) => {
+      const inner = new Tape('selective', tape.sink);
+      inner.end = last > 0 ? { operation: applied + last, output: result } : null;
+      const start = away ? away.restore() : alias(input);
       if (needs[0]) inner.watch(start);
       const output = withTape(inner, () => input.device.scope(() => fn(start)));
       if (output === start) return [grad];
@@ -113,7 +142,8 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       needs: [tape.tracks(x)],
       outputs: [output],
       saved: [],
-      held: [],
+      held: away ? [away] : [],
+      restored: [],
     };
     tape.record(step);
     return output;
@@ -125,17 +155,21 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
  *
  * A tape keeps alive what backward passes need and nothing else: outputs that no one needs die with their scope.
  * With `selective` checkpointing the outputs of cheap operations are not kept either; the backward pass
- * recomputes them from what the expensive ones left. `full` keeps only the inputs of {@link checkpoint} segments.
+ * recomputes them from what the expensive ones left. `full` keeps only the inputs of {@link checkpoint} segments,
+ * `offload` keeps these in host memory: it needs a wait between the passes, for {@link arrival}.
  */
 export class Tape {
   readonly checkpointing: Checkpointing;
   /** Receives the gradients of leaves, contiguous, f32 or the leaf's dtype; by default they are added to `leaf.grad`. */
   readonly sink: (leaf: Tensor, gradient: Tensor) => void;
+  /** The operation, by its number among all that are applied, whose output this tape's backward pass starts from. */
+  end: { operation: number; output: Tensor } | null = null;
   readonly #steps: Step[] = [];
   readonly #producers = new Map<Tensor, Step>();
   readonly #watched = new Map<Tensor, Tensor | null>();
   /** Gradients of recorded outputs that wait for their step's turn; the tape owns them. */
   readonly #gradients = new Map<Tensor, Tensor>();
+  readonly #away: HostCopy[] = [];
   #used = false;
 
   constructor(checkpointing: Checkpointing = 'none', sink: (leaf: Tensor, gradient: Tensor) => void = accumulate) {
@@ -154,6 +188,24 @@ export class Tape {
     if (gradient) tensor.device.scopes.adopt(gradient.storage);
     this.#watched.delete(tensor);
     return gradient;
+  }
+
+  /** Sends a tensor to host memory; it may be freed. The caller owns the copy. */
+  sendAway(tensor: Tensor): HostCopy {
+    const { device } = tensor;
+    const copy = device.scope(() => device.hostCopy(contiguous(tensor)));
+    this.#away.push(copy);
+    return copy;
+  }
+
+  /** Waits for everything that went to host memory: before {@link backward} with `offload`, nothing otherwise. */
+  async arrival(): Promise<void> {
+    try {
+      for (const copy of this.#away) await copy.arrive();
+    } catch (error) {
+      this.release();
+      throw error;
+    }
   }
 
   /** Whether a gradient for this tensor is wanted. */
@@ -189,8 +241,9 @@ export class Tape {
   }
 
   #letGo(step: Step): void {
-    for (const storage of step.held) storage.release();
+    for (const storage of [...step.held, ...step.restored]) storage.release();
     step.held.length = 0;
+    step.restored.length = 0;
   }
 
   /** Appends an operation that just ran. */
@@ -205,7 +258,7 @@ export class Tape {
     // A recomputed step makes its saved tensors anew, from its inputs.
     if (step.saved.length === 0) return;
     if (this.#recomputes(step)) for (const input of step.inputs) this.#hold(input, step, seen);
-    else for (const tensor of step.saved) this.#retain(tensor, step);
+    else for (const tensor of step.saved) this.#retain(tensor, step.held);
   }
 
   #recomputes(step: Step): boolean {
@@ -219,13 +272,13 @@ export class Tape {
     seen.add(tensor);
     const producer = this.#producers.get(tensor);
     if (producer && this.#recomputes(producer)) for (const input of producer.inputs) this.#hold(input, step, seen);
-    else this.#retain(tensor, step);
+    else this.#retain(tensor, step.held);
   }
 
-  #retain(tensor: Tensor, step: Step): void {
+  #retain(tensor: Tensor, owned: { release(): void }[]): void {
     for (const storage of tensor.storages()) {
       storage.retain();
-      step.held.push(storage);
+      owned.push(storage);
     }
   }
 
@@ -245,11 +298,11 @@ export class Tape {
       } = noGrad(() => step.op.forward(step.inputs, step.attributes, step.needs));
       for (const [i, fresh] of [output, ...others].entries()) {
         if (step.outputs[i].storage.freed) step.outputs[i].adopt(fresh);
-        this.#retain(step.outputs[i], step);
+        this.#retain(step.outputs[i], step.restored);
       }
       step.saved = saved;
-      for (const extra of saved) this.#retain(extra, step);
-    });
+      for (const extra of saved) this.#retain(extra, step.held);
+    }, step.op.name);
   }
 
   /**
@@ -266,6 +319,13 @@ export class Tape {
         got: 'a tensor that this tape did not record',
         expected: 'an output that depends on a leaf with requires_grad',
         remedy: 'compute it inside withTape from a tensor that requires a gradient',
+      });
+    if (this.#away.some((copy) => !copy.arrived))
+      throw complain({
+        where: 'Tape.backward',
+        got: 'checkpoints that are on their way to host memory',
+        expected: 'all of them there',
+        remedy: 'await arrival() of the tape first',
       });
     if (!seed && loss.size !== 1)
       throw complain({
@@ -303,13 +363,15 @@ export class Tape {
         for (const index of keeps.inputs) this.#restore(step.inputs[index]);
         if (keeps.output) for (const output of step.outputs) this.#restore(output);
         if (step.saved.some((tensor) => tensor.storage.freed)) this.#rerun(step);
+        // The steps that its outputs were brought back for are done.
+        if (!keeps.output) for (const storage of step.restored.splice(0)) storage.release();
         const { inputs, outputs, saved, attributes, needs } = step;
         const collected = inputs.map((_, i) => this.#collected(step, i));
         const [grad, output] = [grads[0] as Tensor, outputs[0]];
         const results = step.op.backward({ grad, grads, inputs, output, saved, attributes, needs, collected });
         for (const [i, result] of results.entries())
           if (result && needs[i]) this.#deposit(step, inputs[i], result, collected[i]);
-      });
+      }, step.op.name);
       for (const output of step.outputs) this.#gradients.delete(output);
       for (const grad of grads) grad?.storage.release();
     }

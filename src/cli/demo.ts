@@ -14,6 +14,8 @@ export function demoCommand(): Command {
       const { Device } = await import('../tensor/device.ts');
       const { trainConfigOf } = await import('./train-options.ts');
       const { finetune, openData, openSession } = await import('../train/finetune.ts');
+      const { planLines, planMemory } = await import('../train/memory-plan.ts');
+      const { freeMemory } = await import('../tensor/device-memory.ts');
       const { countRight, readHeldOut } = await import('../train/heldout.ts');
       const { writeOutputs } = await import('../train/outputs.ts');
       const { Progress } = await import('../train/progress.ts');
@@ -26,7 +28,8 @@ export function demoCommand(): Command {
       const config = trainConfigOf({}, recipe, { precision: device.capabilities.software ? 'f32' : 'mixed' });
       checkWritable(config.output_dir);
       const data = await openData(config);
-      const session = await openSession(device, config, data);
+      const plan = await planMemory(device.capabilities, config, data, freeMemory(device.capabilities));
+      const session = await openSession(device, config, data, plan);
       const heldOut = readHeldOut('data/tiny/heldout.jsonl');
 
       const ask = async (when: string): Promise<string> => {
@@ -42,8 +45,9 @@ export function demoCommand(): Command {
 
       const before = await ask('before');
       console.log(`\n${planLine(data, session)}`);
+      for (const line of planLines(plan)) console.log(line);
       const progress = new Progress(data.steps);
-      await finetune(session, data, config, (report) => console.log(progress.line(report)));
+      await finetune(session, data, config, plan, (report) => console.log(progress.line(report)));
       console.log(progress.summary());
       const after = await ask('after');
       const right = await countRight(session, heldOut, 40);

@@ -1,7 +1,8 @@
 import os from 'node:os';
 import { Command } from 'commander';
+import type { Capabilities } from '../tensor/capabilities.ts';
+import type { CardMemory } from '../tensor/device-memory.ts';
 import { bytes } from '../train/progress.ts';
-import { deviceMemory } from './device-memory.ts';
 
 /** `doctor`: what this machine offers, and which kernels dawntune picks for it. */
 export function doctorCommand(): Command {
@@ -9,6 +10,7 @@ export function doctorCommand(): Command {
     .description('print adapter, driver, features, limits, matrix units, memory and the kernels that will run')
     .action(async () => {
       const { Device } = await import('../tensor/device.ts');
+      const { deviceMemory } = await import('../tensor/device-memory.ts');
       const { kernelPaths } = await import('../tensor/kernel-paths.ts');
       const device = await Device.open();
       const { capabilities } = device;
@@ -26,7 +28,7 @@ export function doctorCommand(): Command {
             .map(({ M, N, K, component, result }) => `${M}x${N}x${K} ${component} -> ${result}`)
             .join(', ') || 'none',
         ],
-        ['memory', deviceMemory(capabilities)],
+        ['memory', memoryLine(deviceMemory(capabilities), capabilities)],
         ['largest binding', bytes(capabilities.maxBindingBytes)],
         ['largest buffer', bytes(capabilities.maxBufferBytes)],
         ['workgroup memory', bytes(limits.maxComputeWorkgroupStorageSize)],
@@ -42,4 +44,13 @@ export function doctorCommand(): Command {
       for (const [name, value] of rows) console.log(`${name.padEnd(18)} ${value}`);
       device.close();
     });
+}
+
+function memoryLine(cards: CardMemory[] | null, { software }: Capabilities): string {
+  if (software) return `${bytes(os.totalmem())}, that of the host`;
+  if (process.platform === 'darwin') return `${bytes(os.totalmem())}, shared with the host`;
+  return (
+    cards?.map(({ total, free }) => `${bytes(total)}, ${bytes(free)} free`).join('; ') ??
+    'not known: the driver has no tool that tells'
+  );
 }

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
 import { checkWritable } from '../formats/write-file.ts';
 import { Device } from '../tensor/device.ts';
+import { freeMemory } from '../tensor/device-memory.ts';
 import type { TrainConfig } from '../train/config.ts';
 import {
   finetune,
@@ -11,6 +12,7 @@ import {
   type TrainingData,
   templateWarning,
 } from '../train/finetune.ts';
+import { planLines, planMemory } from '../train/memory-plan.ts';
 import { type Outputs, writeOutputs } from '../train/outputs.ts';
 import { Progress } from '../train/progress.ts';
 
@@ -38,10 +40,13 @@ export async function runTraining(config: TrainConfig, outputs: Outputs): Promis
     if (warning) console.error(`warning: ${warning}`);
   const device = await Device.open();
   console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);
-  const session = await openSession(device, config, data);
+  const plan = await planMemory(device.capabilities, config, data, freeMemory(device.capabilities));
+  for (const line of planLines(plan)) console.log(line);
+  if (plan.warning) console.error(`warning: ${plan.warning}`);
+  const session = await openSession(device, config, data, plan);
   console.log(planLine(data, session));
   const progress = new Progress(data.steps);
-  await finetune(session, data, config, (report) => console.log(progress.line(report)));
+  await finetune(session, data, config, plan, (report) => console.log(progress.line(report)));
   console.log(progress.summary());
   for (const file of await writeOutputs(session, config.model, config.output_dir, outputs))
     console.log(`wrote ${file}`);

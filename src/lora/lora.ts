@@ -94,8 +94,7 @@ const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8A
 export function initialMatrices(shape: readonly number[], r: number, uniform: () => number): LoraMatrices {
   const [out, width] = shape;
   const bound = 1 / Math.sqrt(width);
-  return {
-    A: Float32Array.from({ length: r * width }, () => (2 * uniform() - 1) * bound),
-    B: new Float32Array(out * r),
-  };
+  const A = new Float32Array(r * width);
+  for (let i = 0; i < A.length; i++) A[i] = (2 * uniform() - 1) * bound;
+  return { A, B: new Float32Array(out * r) };
 }

@@ -1,12 +1,15 @@
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { sizeOf } from '../tensor/shape.ts';
 
+/** The embedding's name. */
+export const EMBEDDING = 'model.embed_tokens.weight';
+
 /** Name and shape of every weight of a Llama, in the order of its layers; a tied head is left out. */
 export function weightShapes(config: LlamaConfig): Map<string, number[]> {
   const { hidden_size: hidden, intermediate_size: wide, vocab_size: vocabulary, head_dim: size } = config;
   const queries = config.num_attention_heads * size;
   const groups = config.num_key_value_heads * size;
-  const shapes = new Map<string, number[]>([['model.embed_tokens.weight', [vocabulary, hidden]]]);
+  const shapes = new Map<string, number[]>([[EMBEDDING, [vocabulary, hidden]]]);
   for (let layer = 0; layer < config.num_hidden_layers; layer++) {
     const add = (name: string, shape: number[]) => shapes.set(`model.layers.${layer}.${name}.weight`, shape);
     add('input_layernorm', [hidden]);

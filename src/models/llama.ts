@@ -14,6 +14,7 @@ import type { Device } from '../tensor/device.ts';
 import { Indices } from '../tensor/indices.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Batch } from './batch.ts';
+import { EMBEDDING } from './init.ts';
 import type { KvCache } from './kv-cache.ts';
 import { forwardTogether, Linear } from './linear.ts';
 
@@ -73,7 +74,8 @@ export class LlamaLayer {
 
   /** [N, hidden] f32 → [N, hidden] f32, the residual stream. */
   forward(x: Tensor, pass: Pass): Tensor {
-    return this.#mlp(this.#attend(x, pass), pass);
+    const attended = x.device.scope(() => this.#attend(x, pass));
+    return x.device.scope(() => this.#mlp(attended, pass));
   }
 
   #attend(x: Tensor, { positions, ranges, table, seed, cache }: Pass): Tensor {
@@ -113,7 +115,7 @@ export class Llama {
     this.device = device;
     this.config = config;
     this.precision = precision;
-    this.embed = weight('model.embed_tokens.weight');
+    this.embed = weight(EMBEDDING);
     this.layers = Array.from(
       { length: config.num_hidden_layers },
       (_, index) => new LlamaLayer(index, config, this.compute, weight),
@@ -136,7 +138,7 @@ export class Llama {
 
   /** Every base weight by checkpoint name, without adapters; a tied head appears once. */
   weights(): Map<string, Tensor> {
-    const weights = new Map<string, Tensor>([['model.embed_tokens.weight', this.embed]]);
+    const weights = new Map<string, Tensor>([[EMBEDDING, this.embed]]);
     for (const layer of this.layers) {
       const prefix = `model.layers.${layer.index}`;
       weights.set(`${prefix}.input_layernorm.weight`, layer.inputNorm);
@@ -152,7 +154,11 @@ export class Llama {
   hidden(ids: Indices, pass: Omit<Pass, 'table'>): Tensor {
     const full: Pass = { ...pass, table: this.#table };
     let x = embedding(this.embed, ids, { dtype: 'f32' });
-    for (const layer of this.layers) x = checkpoint((input) => layer.forward(input, full), x);
+    for (const layer of this.layers) {
+      const next = checkpoint((input) => layer.forward(input, full), x);
+      this.device.drop(x);
+      x = next;
+    }
     return rmsNorm(x, this.norm, { eps: this.config.rms_norm_eps, dtype: this.compute });
   }
 
@@ -168,7 +174,10 @@ export class Llama {
    * @returns f32 [1]
    */
   loss(batch: Batch, normalizer: number): Tensor {
-    return linearCrossEntropy(this.hidden(batch.ids, batch), this.head.weight, batch.targets, { normalizer });
+    // What the tape does not keep dies here, not at the end of the backward pass.
+    return this.device.scope(() =>
+      linearCrossEntropy(this.hidden(batch.ids, batch), this.head.weight, batch.targets, { normalizer }),
+    );
   }
 
   /**

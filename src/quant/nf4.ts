@@ -3,6 +3,7 @@ import { contiguous } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import type { HostArray } from '../tensor/dtype.ts';
 import { TILE_COLUMNS, TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
+import { OpaqueMatrix } from '../tensor/opaque.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -12,6 +13,8 @@ import { quantizeBlockwise8 } from './blockwise8.ts';
 import { dynamicMap } from './dynamic-map.ts';
 import { cudaMean } from './mean.ts';
 
+/** What memory plans call the memory of dense weights. */
+const DEQUANTISED = 'dequantised weights';
 /** Block sizes that bitsandbytes reads. */
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -45,7 +48,8 @@ export interface Nf4Parts {
  *
  * It is a tensor to `linear` and to `device.persist`, scopes and tapes; anything else has to ask for {@link dense}.
  */
-export class Nf4Tensor extends Tensor {
+export class Nf4Tensor extends OpaqueMatrix {
+  protected override readonly kind = 'nf4 matrix';
   readonly blocksize: number;
   readonly packed: Tensor;
   readonly scales: Nf4Scales;
@@ -88,7 +92,7 @@ export class Nf4Tensor extends Tensor {
    */
   override dense(dtype: 'f32' | 'f16'): Tensor {
     const { device, shape, size, blocksize } = this;
-    const y = Tensor.empty(device, shape, dtype);
+    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
     for (const { start, end } of ranges(device, size, dtype === 'f32' ? 4 : 2, blocksize))
       this.#dequantize('rows', start, end, y.view([size]).slice(0, start, end));
     return y;
@@ -100,7 +104,7 @@ export class Nf4Tensor extends Tensor {
     const [k, n] = transposed ? shape.toReversed() : shape;
     const bytes = 2 * tiledSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
-    const y = Tensor.empty(device, [tiledSize(n, k)], 'f16');
+    const y = device.scope(() => Tensor.empty(device, [tiledSize(n, k)], 'f16'), DEQUANTISED);
     const tiles = Math.ceil(k / TILE_DEPTH);
     if (transposed) {
       device.run({
@@ -168,32 +172,7 @@ export class Nf4Tensor extends Tensor {
   }
 
   override data<D extends keyof HostArray = 'f32'>(): Promise<HostArray[D]> {
-    throw this.#refuse('data()', 'parts() for the codes, numbers() for the weights');
-  }
-
-  override view(): Tensor {
-    throw this.#refuse('a reshape');
-  }
-
-  override slice(): Tensor {
-    throw this.#refuse('a slice');
-  }
-
-  override transpose(): Tensor {
-    throw this.#refuse('a transpose');
-  }
-
-  override expand(): Tensor {
-    throw this.#refuse('a broadcast');
-  }
-
-  #refuse(got: string, remedy = 'use it in linear, or take dense() first'): Error {
-    return complain({
-      where: `nf4 matrix [${this.shape}]`,
-      got,
-      expected: 'a use that understands quantised weights',
-      remedy,
-    });
+    throw this.refuse('data()', 'parts() for the codes, numbers() for the weights');
   }
 }
 

@@ -33,7 +33,7 @@ export async function compareTraining(report: Report, device: Device, dir: strin
   const expected = readJson(path.join(dir, 'train-rslora', 'expected.json'), expectedSchema);
   const final = await readAdapter(path.join(dir, 'train-rslora', 'final'));
   const runs = new Map<Checkpointing, Run>();
-  for (const mode of ['none', 'selective', 'full'] as const) {
+  for (const mode of ['none', 'selective', 'full', 'offload'] as const) {
     const run = await train(device, dir, expected, mode);
     runs.set(mode, run);
     const title = `train-rslora f32 checkpointing=${mode}`;
@@ -53,7 +53,7 @@ export async function compareTraining(report: Report, device: Device, dir: strin
     }
   }
   const plain = runs.get('none') as Run;
-  for (const mode of ['selective', 'full'] as const) {
+  for (const mode of ['selective', 'full', 'offload'] as const) {
     const other = runs.get(mode) as Run;
     const bits = (run: Run) => [...run.losses, ...[...run.adapter.values()].flatMap((values) => [...values])];
     report.mismatches(`train-rslora f32 ${mode} equals none to the bit`, bits(other), bits(plain), 0);

@@ -2,11 +2,13 @@ import { create, globals } from 'webgpu';
 import { complain, UserError } from '../errors.ts';
 import { type Capabilities, capabilitiesOf } from './capabilities.ts';
 import { byteLength } from './dtype.ts';
+import { HostCopy, padded } from './host-copy.ts';
 import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
-import { BufferPool, type MemoryCount } from './pool.ts';
+import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
 import { CommandQueue, type Param, type Range, type WorkCount } from './queue.ts';
-import { ReadbackBuffers } from './readback.ts';
+import { ReadbackBuffers, readbackBuffer } from './readback.ts';
+import { rehearsalGpu } from './rehearsal.ts';
 import { ScopeStack, Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 import type { TimedCommand } from './timestamps.ts';
@@ -48,6 +50,8 @@ export class Device {
   readonly poison: boolean;
   readonly #gpu: GPUDevice;
   readonly #pool: BufferPool;
+  /** Buffers in host memory that the device writes. */
+  readonly #staging: BufferPool;
   readonly #queue: CommandQueue;
   readonly #pipelines: PipelineCache;
   readonly #readbacks: ReadbackBuffers;
@@ -65,6 +69,13 @@ export class Device {
         for (const buffer of buffers) buffer.destroy();
       },
     });
+    this.#staging = new BufferPool({
+      create: (size) => readbackBuffer(gpu, size),
+      destroy: (buffers) => {
+        this.#queue.flush(); // Copies to them may be recorded.
+        for (const buffer of buffers) buffer.destroy();
+      },
+    });
     this.#queue = new CommandQueue(gpu);
     this.#pipelines = new PipelineCache(gpu);
     this.#readbacks = new ReadbackBuffers(gpu);
@@ -73,7 +84,7 @@ export class Device {
       const full = error.constructor.name === 'GPUOutOfMemoryError';
       this.#failure ??= full
         ? new UserError(
-            `device: out of memory (${error.message}); use a smaller per_device_train_batch_size or max_seq_length, load_in_4bit, or gradient_checkpointing full`,
+            `device: out of memory (${error.message}); use a smaller per_device_train_batch_size or max_seq_length, load_in_4bit, or gradient_checkpointing full or offload`,
           )
         : new Error(`GPU ${error.constructor.name}: ${error.message}`);
     };
@@ -122,6 +133,14 @@ export class Device {
     return new Device(device, capabilities, options.poison ?? false);
   }
 
+  /**
+   * A device like one with these capabilities on which nothing runs and nothing takes memory: it counts what work
+   * would take. Whatever is read back is zero.
+   */
+  static rehearsal(capabilities: Capabilities): Device {
+    return new Device(rehearsalGpu(capabilities.limits), capabilities, false);
+  }
+
   /** Live buffers and bytes. */
   get memory(): MemoryCount {
     return this.#pool.memory;
@@ -132,13 +151,30 @@ export class Device {
     return { ...this.#queue.work, waits: this.#waits };
   }
 
+  /** Host memory that the device writes into: see {@link hostCopy}. */
+  get hostMemory(): MemoryCount {
+    return this.#staging.memory;
+  }
+
   resetPeakMemory(): void {
     this.#pool.resetPeak();
+    this.#staging.resetPeak();
+  }
+
+  /** Tells of every buffer that is handed out or given back. */
+  watchMemory(watch: PoolWatch): void {
+    this.#pool.watch = watch;
+  }
+
+  /** Makes buffers of these sizes for later, in place of the free ones; see {@link BufferPool.reserve}. */
+  reserve(sizes: readonly number[]): void {
+    this.#pool.reserve(sizes);
   }
 
   /** Destroys buffers that nothing uses. */
   trim(): void {
     this.#pool.trim();
+    this.#staging.trim();
   }
 
   /** A buffer owned by the innermost scope, or by the caller when there is none. */
@@ -158,9 +194,11 @@ export class Device {
   /**
    * Runs `fn` and frees every tensor made in it, except those in what it returns (tensors, arrays, maps and plain
    * objects of tensors or {@link Indices}) and those that a tape or {@link persist} holds.
+   *
+   * @param purpose what memory plans call the memory taken in it
    */
-  scope<T>(fn: () => T): T {
-    const scope = this.scopes.open();
+  scope<T>(fn: () => T, purpose?: string): T {
+    const scope = this.scopes.open(purpose);
     let result: T | undefined;
     try {
       result = fn();
@@ -179,6 +217,14 @@ export class Device {
       return result;
     } finally {
       this.scopes.close(scope, storagesIn(result));
+    }
+  }
+
+  /** Lets go of a tensor before its scope ends: what else holds it, a tape for example, still does. */
+  drop(tensor: Tensor): void {
+    for (const storage of tensor.storages()) {
+      this.scopes.disown(storage);
+      storage.release();
     }
   }
 
@@ -258,22 +304,34 @@ export class Device {
 
   /** Reads a contiguous tensor's bytes, after all work recorded so far. */
   async download(tensor: Tensor): Promise<ArrayBuffer> {
-    const size = Math.ceil(tensor.bytes / 4) * 4;
+    const size = padded(tensor.bytes);
     if (size === 0) return new ArrayBuffer(0);
-    this.#waits++;
     const staging = this.#readbacks.take(size);
     try {
       this.#queue.copy(tensor.storage.buffer, tensor.byteOffset, staging, 0, size);
-      this.#queue.flush();
-      await staging.mapAsync(GPUMapMode.READ).catch(async (error) => {
-        await new Promise(setImmediate); // The reason, a lost device for example, is reported just after.
-        throw this.#failure ?? error;
-      });
-      this.check();
+      await this.#map(staging);
       return staging.getMappedRange(0, size).slice(0);
     } finally {
       this.#readbacks.give(staging);
     }
+  }
+
+  /** Copies a contiguous tensor to host memory, after all work recorded so far; nothing waits for it yet. */
+  hostCopy(tensor: Tensor): HostCopy {
+    const staging = this.#staging.take(tensor.bytes);
+    this.#queue.copy(tensor.storage.buffer, tensor.byteOffset, staging, 0, padded(tensor.bytes));
+    return new HostCopy(tensor, staging, this.#staging, (buffer) => this.#map(buffer));
+  }
+
+  /** Waits until the device has done what it is to write into a staging buffer, and opens that for reading. */
+  async #map(staging: GPUBuffer): Promise<void> {
+    this.#waits++;
+    this.#queue.flush();
+    await staging.mapAsync(GPUMapMode.READ).catch(async (error) => {
+      await new Promise(setImmediate); // The reason, a lost device for example, is reported just after.
+      throw this.#failure ?? error;
+    });
+    this.check();
   }
 
   /** Hands recorded work to the device without waiting. */

@@ -1,5 +1,6 @@
 import { castTo, contiguous } from './copy.ts';
 import type { DType } from './dtype.ts';
+import { HostMatrix } from './host-matrix.ts';
 import type { Indices } from './indices.ts';
 import { packGroups, packQuads } from './packs.ts';
 import { flatParts, rowParts } from './parts.ts';
@@ -39,6 +40,7 @@ export const variants: KernelVariant[] = [
  */
 export function gatherRows(matrix: Tensor, ids: Indices, dtype: DType = matrix.dtype): Tensor {
   const { device } = matrix;
+  if (matrix instanceof HostMatrix) return device.scope(() => castTo(matrix.rows(ids.host), dtype));
   const width = matrix.shape[1];
   const shape = [ids.length, width];
   return device.scope(() => {

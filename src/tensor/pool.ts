@@ -8,6 +8,8 @@ export interface MemoryCount {
   peakBytes: number;
   /** Bytes of all buffers that exist on the device, free ones included. */
   reservedBytes: number;
+  /** The most that `reservedBytes` has been since the last {@link BufferPool.resetPeak}: what the device has to have. */
+  peakReservedBytes: number;
   /** Buffers made so far, destroyed ones included. */
   created: number;
 }
@@ -19,8 +21,14 @@ export interface BufferSource {
   destroy(buffers: readonly GPUBuffer[]): void;
 }
 
-/** A free buffer that is larger than what is asked for is taken up to this factor. */
-const LOOSEST_FIT = 1.25;
+/** Sees every buffer go: how many bytes were asked for, or null when it comes back. */
+export type PoolWatch = (buffer: GPUBuffer, bytes: number | null) => void;
+
+/**
+ * A free buffer that is larger than what is asked for is taken up to this factor. Among buffers made ahead it may be
+ * larger: without such a set, small tensors that live long would sit in large buffers and cost more than that saves.
+ */
+const LOOSEST_FIT = { made: 1.25, reserved: 3 };
 /** Beyond the most that was ever in use, buffers may lie free for this part of it; then those that lie longest go. */
 const FREE_SHARE = 0.125;
 /** Too little to give back. */
@@ -43,15 +51,24 @@ interface Free {
  * no waiting: one queue runs everything in order.
  */
 export class BufferPool {
+  watch: PoolWatch | null = null;
   /** By size; the oldest last. */
   readonly #free = new Map<number, Free[]>();
   readonly #ids = new WeakMap<GPUBuffer, number>();
-  readonly #count: MemoryCount = { live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 0, created: 0 };
+  readonly #count: MemoryCount = {
+    live: 0,
+    liveBytes: 0,
+    peakBytes: 0,
+    reservedBytes: 0,
+    peakReservedBytes: 0,
+    created: 0,
+  };
   readonly #source: BufferSource;
   /** Bytes of the buffers handed out, which may be larger than asked for, and their most since the last trim. */
   #used = 0;
   #most = 0;
   #given = 0;
+  #loosest = LOOSEST_FIT.made;
 
   constructor(source: BufferSource) {
     this.#source = source;
@@ -63,6 +80,7 @@ export class BufferPool {
 
   resetPeak(): void {
     this.#count.peakBytes = this.#count.liveBytes;
+    this.#count.peakReservedBytes = this.#count.reservedBytes;
   }
 
   take(bytes: number): GPUBuffer {
@@ -74,6 +92,7 @@ export class BufferPool {
     count.peakBytes = Math.max(count.peakBytes, count.liveBytes);
     this.#used += buffer.size;
     this.#most = Math.max(this.#most, this.#used);
+    this.watch?.(buffer, bytes);
     return buffer;
   }
 
@@ -82,6 +101,32 @@ export class BufferPool {
     this.#count.live--;
     this.#count.liveBytes -= sizeClass(bytes);
     this.#used -= buffer.size;
+    this.#put(buffer);
+    this.watch?.(buffer, null);
+  }
+
+  /**
+   * Makes buffers ahead, in place of the free ones there are: few that serve tensors of many sizes one after the other.
+   * Until the next trim they serve requests down to a third of their size, so that smaller batches find their place among
+   * the buffers of the largest.
+   */
+  reserve(sizes: readonly number[]): void {
+    this.trim();
+    this.#loosest = LOOSEST_FIT.reserved;
+    const classes = sizes.map(sizeClass);
+    // They are meant to be in use, and do not count as lying free too long.
+    this.#most += classes.reduce((sum, size) => sum + size, 0);
+    for (const size of classes) this.#put(this.#make(size));
+  }
+
+  /** Destroys the free buffers, giving their memory back to the device. */
+  trim(): void {
+    this.#destroy([...this.#free.values()].flat());
+    this.#most = this.#used;
+    this.#loosest = LOOSEST_FIT.made;
+  }
+
+  #put(buffer: GPUBuffer): void {
     const id = this.#ids.get(buffer) as number;
     let list = this.#free.get(buffer.size);
     if (!list) {
@@ -97,14 +142,8 @@ export class BufferPool {
     list.splice(low, 0, { buffer, id, since: this.#given++ });
   }
 
-  /** Destroys the free buffers, giving their memory back to the device. */
-  trim(): void {
-    this.#destroy([...this.#free.values()].flat());
-    this.#most = this.#used;
-  }
-
   #reuse(size: number): GPUBuffer | undefined {
-    for (let fit = size; fit <= LOOSEST_FIT * size; fit = sizeClass(fit + 1)) {
+    for (let fit = size; fit <= this.#loosest * size; fit = sizeClass(fit + 1)) {
       const found = this.#free.get(fit)?.pop();
       if (found) return found.buffer;
     }
@@ -120,6 +159,7 @@ export class BufferPool {
     const buffer = this.#source.create(size);
     this.#ids.set(buffer, count.created++);
     count.reservedBytes += size;
+    count.peakReservedBytes = Math.max(count.peakReservedBytes, count.reservedBytes);
     return buffer;
   }
 

@@ -3,6 +3,11 @@ import { sizeClass } from './pool.ts';
 /** Larger buffers are not kept: they are rare, and take memory of the host. */
 const MOST_KEPT = 2 ** 20;
 
+/** A buffer in host memory that the device writes and the host reads. */
+export function readbackBuffer(gpu: GPUDevice, size: number): GPUBuffer {
+  return gpu.createBuffer({ label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+}
+
 /** Buffers that results come back to the host through, used again: a training step reads the same few numbers each time. */
 export class ReadbackBuffers {
   readonly #gpu: GPUDevice;
@@ -15,10 +20,7 @@ export class ReadbackBuffers {
   /** An unmapped buffer of at least so many bytes. */
   take(bytes: number): GPUBuffer {
     const size = sizeClass(bytes);
-    return (
-      this.#free.get(size)?.pop() ??
-      this.#gpu.createBuffer({ label: 'readback', size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
-    );
+    return this.#free.get(size)?.pop() ?? readbackBuffer(this.#gpu, size);
   }
 
   /** Takes a buffer back; one that could not be mapped is of no use any more. */

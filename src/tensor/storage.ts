@@ -38,40 +38,53 @@ export class Storage {
   }
 }
 
-/** A list of storages that die together unless they are kept: see {@link Device.scope}. */
+/** Storages that die together unless they are kept: see {@link Device.scope}. */
+export interface Scope {
+  readonly storages: Storage[];
+  /** What it is for. */
+  readonly purpose: string;
+}
+
+/** The scopes that are open, each inside the one before. */
 export class ScopeStack {
-  readonly #scopes: Storage[][] = [];
+  readonly #scopes: Scope[] = [];
 
   get depth(): number {
     return this.#scopes.length;
   }
 
+  /** What the innermost scope is for: the name of an operation, for example. */
+  get purpose(): string {
+    return this.#scopes.at(-1)?.purpose ?? '';
+  }
+
   /** Gives one ownership of a storage to the innermost scope; without a scope it stays the caller's. */
   adopt(storage: Storage): void {
-    this.#scopes.at(-1)?.push(storage);
+    this.#scopes.at(-1)?.storages.push(storage);
   }
 
   /** Takes one ownership back from the scopes: from now on it is the caller's. */
   disown(storage: Storage): void {
-    for (const scope of this.#scopes.toReversed()) {
-      const index = scope.lastIndexOf(storage);
+    for (const { storages } of this.#scopes.toReversed()) {
+      const index = storages.lastIndexOf(storage);
       if (index >= 0) {
-        scope.splice(index, 1);
+        storages.splice(index, 1);
         return;
       }
     }
   }
 
-  open(): Storage[] {
-    const scope: Storage[] = [];
+  /** @param purpose that of the scope around it if left out */
+  open(purpose = this.purpose): Scope {
+    const scope = { storages: [], purpose };
     this.#scopes.push(scope);
     return scope;
   }
 
-  close(scope: Storage[], keep: ReadonlySet<Storage>): void {
+  close(scope: Scope, keep: ReadonlySet<Storage>): void {
     if (this.#scopes.pop() !== scope)
       throw new UserError('scope: closed out of order; await inner work before the outer scope ends');
-    for (const storage of scope) {
+    for (const storage of scope.storages) {
       if (keep.has(storage)) this.adopt(storage);
       else storage.release();
     }

@@ -73,9 +73,9 @@ export const trainConfigSchema = z.strictObject({
   adam_epsilon: z.number().min(1e-30).max(1).describe('added to the root of the mean square').default(1e-8),
   max_grad_norm: z.number().min(0).max(1e30).describe('gradients are clipped to this global norm; 0: not').default(1),
   gradient_checkpointing: z
-    .enum(['none', 'selective', 'full'])
-    .describe('what the backward pass computes again to save memory')
-    .default('selective'),
+    .enum(['auto', 'none', 'selective', 'full', 'offload'])
+    .describe('what is computed again or kept in host memory to save memory; auto: the fastest that fits the device')
+    .default('auto'),
   seed: whole(0, 2 ** 32 - 1)
     .describe('one seed for adapter, order of the data and dropout')
     .default(3407),

@@ -1,3 +1,4 @@
+import type { Checkpointing } from '../autograd/tape.ts';
 import { CHAT_TEMPLATES, type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
 import { packRows, type Row } from '../data/packing.ts';
 import { Random } from '../data/random.ts';
@@ -11,14 +12,15 @@ import { type PeftConfig, parsePeftConfig } from '../formats/peft-config.ts';
 import { adapterTargets, attachAdapters, savedModules, type Trainable } from '../lora/attach.ts';
 import { linearNames } from '../models/init.ts';
 import type { Llama } from '../models/llama.ts';
-import { loadLlama } from '../models/load.ts';
+import { type LoadOptions, loadLlama } from '../models/load.ts';
 import { openWeights } from '../models/open-weights.ts';
 import { AdamW } from '../optim/adamw.ts';
 import { AdamW8bit } from '../optim/adamw8bit.ts';
 import { schedule } from '../optim/schedules.ts';
 import type { Device } from '../tensor/device.ts';
 import type { TrainConfig } from './config.ts';
-import { type StepReport, Trainer } from './trainer.ts';
+import type { MemoryPlan } from './memory-plan.ts';
+import { type StepReport, Trainer, type TrainerOptions } from './trainer.ts';
 
 /** A base model with fresh adapters, and what is needed to talk to it. */
 export interface Session {
@@ -67,7 +69,7 @@ export function templateWarning(template: ChatTemplate, tokenizer: Tokenizer): s
 }
 
 /** PEFT's description of the adapters that a run trains. */
-function adapterConfigOf(config: TrainConfig): PeftConfig {
+export function adapterConfigOf(config: TrainConfig): PeftConfig {
   const { model, r, lora_alpha, lora_dropout, use_rslora, target_modules, modules_to_save } = config;
   return parsePeftConfig(
     {
@@ -134,33 +136,31 @@ export async function openData(config: TrainConfig): Promise<TrainingData> {
   };
 }
 
-/** Loads the base model and puts fresh adapters on. */
+/** Loads the base model, as the plan has it, and puts fresh adapters on. */
 export async function openSession(
   device: Device,
   config: TrainConfig,
   { tokenizer, template }: Pick<TrainingData, 'tokenizer' | 'template'>,
+  plan: MemoryPlan,
 ): Promise<Session> {
   const adapter = adapterConfigOf(config);
-  const model = await loadLlama(device, config.model, {
-    precision: config.precision,
-    load_in_4bit: config.load_in_4bit,
-  });
+  const model = await loadLlama(device, config.model, loadOptionsOf(config, plan.step.checkpointing));
   const random = new Random(config.seed);
   const trainables = attachAdapters(model, adapter, { uniform: () => random.uniform() });
   return { model, tokenizer, template, adapter, trainables };
 }
 
-/**
- * Fine-tunes the adapters of a session.
- *
- * @param report called after each step
- */
-export async function finetune(
-  { model, trainables }: Session,
-  { rows, steps }: TrainingData,
+/** How the base model is loaded. Who recomputes layers to save memory leaves the embedding in host memory too. */
+export function loadOptionsOf({ precision, load_in_4bit }: TrainConfig, checkpointing: Checkpointing): LoadOptions {
+  return { precision, load_in_4bit, embedding_on_host: checkpointing === 'full' || checkpointing === 'offload' };
+}
+
+/** The trainer that a configuration describes, with an optimiser of its own. */
+export function openTrainer(
+  { model, trainables }: Pick<Session, 'model' | 'trainables'>,
   config: TrainConfig,
-  report: (step: StepReport) => void,
-): Promise<void> {
+  { steps, ...options }: { steps: number } & Pick<TrainerOptions, 'gradient_checkpointing' | 'watch'>,
+): { trainer: Trainer; dispose: () => void } {
   const { adam_beta1, adam_beta2, adam_epsilon: eps, weight_decay, warmup_ratio, learning_rate } = config;
   const Optimizer = config.optim === 'adamw_8bit' ? AdamW8bit : AdamW;
   const optimizer = new Optimizer(trainables, { betas: [adam_beta1, adam_beta2], eps, weight_decay });
@@ -169,13 +169,35 @@ export async function finetune(
     optimizer,
     rate: schedule(config.lr_scheduler_type, { learning_rate, max_steps: steps, ...warmup }),
     max_grad_norm: config.max_grad_norm,
-    gradient_checkpointing: config.gradient_checkpointing,
     seed: config.seed,
+    ...options,
   });
+  const dispose = () => {
+    trainer.dispose();
+    optimizer.dispose();
+  };
+  return { trainer, dispose };
+}
+
+/**
+ * Fine-tunes the adapters of a session.
+ *
+ * @param report called after each step
+ */
+export async function finetune(
+  session: Session,
+  { rows, steps }: TrainingData,
+  config: TrainConfig,
+  { step: { checkpointing, buffers } }: MemoryPlan,
+  report: (step: StepReport) => void,
+): Promise<void> {
+  const { device } = session.model;
+  const { trainer, dispose } = openTrainer(session, config, { steps, gradient_checkpointing: checkpointing });
+  device.reserve(buffers);
   try {
     for await (const step of trainer.steps(optimizerSteps(rows, config))) report(step);
   } finally {
-    trainer.dispose();
-    optimizer.dispose();
+    dispose();
+    device.trim();
   }
 }

@@ -23,7 +23,7 @@ export function bytes(count: number): string {
 /** The line that a training run prints for each step; ETA from the steps of this run so far, the first left out. */
 export class Progress {
   readonly #total: number;
-  readonly #reports: Pick<StepReport, 'loss' | 'tokens' | 'seconds' | 'skipped' | 'peakBytes'>[] = [];
+  readonly #reports: Pick<StepReport, 'loss' | 'tokens' | 'seconds' | 'skipped' | 'reservedBytes'>[] = [];
   #steps = 0;
   #seconds = 0;
 
@@ -32,8 +32,8 @@ export class Progress {
   }
 
   line(report: StepReport): string {
-    const { step, loss, lr, grad_norm, tokens, seconds, skipped, peakBytes } = report;
-    this.#reports.push({ loss, tokens, seconds, skipped, peakBytes });
+    const { step, loss, lr, grad_norm, tokens, seconds, skipped, reservedBytes } = report;
+    this.#reports.push({ loss, tokens, seconds, skipped, reservedBytes });
     if (step > 1) {
       // The first step builds the kernels.
       this.#steps++;
@@ -47,7 +47,7 @@ export class Progress {
       `grad_norm ${grad_norm.toFixed(3)}`,
       `${(tokens / seconds).toFixed(0)} tok/s`,
       `ETA ${eta}`,
-      `mem ${bytes(peakBytes)}`,
+      `mem ${bytes(reservedBytes)}`,
       ...(skipped ? ['SKIPPED: a gradient was not finite'] : []),
     ].join('  ');
   }
@@ -65,7 +65,7 @@ export class Progress {
       `trained ${reports.length} steps in ${clock(seconds)}`,
       `loss ${mean(reports.slice(0, tenth)).toFixed(4)} -> ${mean(reports.slice(-tenth)).toFixed(4)}`,
       `${(sum(reports.map((report) => report.tokens)) / seconds).toFixed(0)} tok/s`,
-      `mem ${bytes(Math.max(...reports.map((report) => report.peakBytes)))}`,
+      `mem ${bytes(Math.max(...reports.map((report) => report.reservedBytes)))}`,
       skipped === 0 ? 'no step skipped' : `${skipped} SKIPPED steps, whose gradients were not finite`,
     ].join('  ');
   }

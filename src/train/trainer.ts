@@ -15,7 +15,11 @@ export interface TrainerOptions {
   max_grad_norm: number;
   gradient_checkpointing: Checkpointing;
   seed: number;
+  /** Told what begins: the passes of each micro-batch, then the optimiser's part. */
+  watch?: (phase: Phase) => void;
 }
+
+export type Phase = 'forward' | 'backward' | 'update';
 
 /** What one optimiser step did. */
 export interface StepReport {
@@ -35,10 +39,14 @@ export interface StepReport {
   loss_scale: number;
   /** Most device memory in use during the step. */
   peakBytes: number;
+  /** The most that existed on the device, buffers that wait for their next use included. */
+  reservedBytes: number;
 }
 
 /** What the host knows of a step before the device has done it. */
-type Recorded = Pick<StepReport, 'step' | 'lr' | 'tokens' | 'targets' | 'peakBytes'> & { began: number };
+type Recorded = Pick<StepReport, 'step' | 'lr' | 'tokens' | 'targets' | 'peakBytes' | 'reservedBytes'> & {
+  began: number;
+};
 
 /** Runs optimiser steps over micro-batches. */
 export class Trainer {
@@ -71,17 +79,17 @@ export class Trainer {
 
   /**
    * Steps one after the other without a pause of the device: a report arrives while the step after it is under way
-   * already, so that the parameters are not those of the report. Errors are those of {@link step}.
+   * already, so that the parameters are not those of the report. Errors are those of {@link step}. Steps that wait in the
+   * middle follow each other's reports.
    */
   steps(batches: Iterable<readonly (readonly Document[])[]>): AsyncGenerator<StepReport> {
     const record = (microBatches: readonly (readonly Document[])[]) => this.#record(microBatches);
-    return oneBehind(batches, record);
+    return this.#waits ? oneByOne(batches, record) : oneBehind(batches, record);
   }
 
   /** Hands a step to the device; what it did is known later. */
   #record(microBatches: readonly (readonly Document[])[]): Promise<StepReport> {
     const { device } = this.model;
-    const { optimizer, rate, max_grad_norm } = this.#options;
     const began = performance.now();
     const targets = microBatches.reduce((sum, documents) => sum + countTargets(documents), 0);
     if (targets === 0)
@@ -93,7 +101,37 @@ export class Trainer {
       });
     device.resetPeakMemory();
     device.zero(this.#loss);
-    for (const [index, documents] of microBatches.entries()) this.#backward(documents, targets, index);
+    const update = () => this.#update(microBatches, targets, began);
+    if (this.#waits) return this.#learnWaiting(microBatches, targets).then(update);
+    for (const [index, documents] of microBatches.entries())
+      device.scope(() => {
+        const tape = new Tape(this.#options.gradient_checkpointing);
+        this.#backward(tape, this.#forward(tape, documents, targets, index));
+      });
+    return update();
+  }
+
+  /** Whether steps wait for the device in the middle. */
+  get #waits(): boolean {
+    return this.#options.gradient_checkpointing === 'offload';
+  }
+
+  /** The micro-batches of a step, with a wait in each for its checkpoints to arrive in host memory. */
+  async #learnWaiting(microBatches: readonly (readonly Document[])[], targets: number): Promise<void> {
+    for (const [index, documents] of microBatches.entries())
+      await this.model.device.scopeAsync(async () => {
+        const tape = new Tape(this.#options.gradient_checkpointing);
+        const loss = this.#forward(tape, documents, targets, index);
+        await tape.arrival();
+        this.#backward(tape, loss);
+      });
+  }
+
+  /** The optimiser's part of a step, and its report. */
+  #update(microBatches: readonly (readonly Document[])[], targets: number, began: number): Promise<StepReport> {
+    const { device } = this.model;
+    const { optimizer, rate, max_grad_norm } = this.#options;
+    this.#options.watch?.('update');
     const lr = rate(this.#step);
     device.scope(() => {
       this.scaling.measure(optimizer.parameters, max_grad_norm);
@@ -112,6 +150,7 @@ export class Trainer {
       targets,
       began,
       peakBytes: device.memory.peakBytes,
+      reservedBytes: device.memory.peakReservedBytes,
     });
   }
 
@@ -133,24 +172,29 @@ export class Trainer {
     return { ...known, loss, grad_norm, skipped: found_inf, loss_scale, seconds };
   }
 
-  #backward(documents: readonly Document[], targets: number, index: number): void {
-    const { device } = this.model;
-    device.scope(() => {
-      const seed =
-        (Math.imul(this.#options.seed + 1, 0x9e3779b1) ^ Math.imul(this.#step * 4096 + index + 1, 0x85ebca6b)) >>> 0;
-      const batch = batchOf(device, documents, seed);
-      const tape = new Tape(this.#options.gradient_checkpointing);
-      const loss = withTape(tape, () => this.model.loss(batch, targets));
-      tape.backward(loss, this.scaling.lossScale);
-      addInto(this.#loss, loss);
-    });
-    device.flush();
+  #forward(tape: Tape, documents: readonly Document[], targets: number, index: number): Tensor {
+    this.#options.watch?.('forward');
+    const seed =
+      (Math.imul(this.#options.seed + 1, 0x9e3779b1) ^ Math.imul(this.#step * 4096 + index + 1, 0x85ebca6b)) >>> 0;
+    const batch = batchOf(this.model.device, documents, seed);
+    return withTape(tape, () => this.model.loss(batch, targets));
+  }
+
+  #backward(tape: Tape, loss: Tensor): void {
+    this.#options.watch?.('backward');
+    tape.backward(loss, this.scaling.lossScale);
+    addInto(this.#loss, loss);
+    this.model.device.flush();
   }
 
   dispose(): void {
     this.#results.dispose();
     this.scaling.dispose();
   }
+}
+
+async function* oneByOne<T, R>(inputs: Iterable<T>, start: (input: T) => Promise<R>): AsyncGenerator<R> {
+  for (const input of inputs) yield await start(input);
 }
 
 /** Results in order, each awaited only when the work after it has been started too; if that fails, still before. */

@@ -400,6 +400,74 @@ describe('checkpointing', () => {
       await takeGrad(x);
     }));
 
+  test('full makes no use of the output of a segment again: its last operation only saves', () =>
+    device.scopeAsync(async () => {
+      const x = leaf(normals(7));
+      const counts: Record<string, number[]> = {};
+      const bits: Record<string, number[]> = {};
+      for (const mode of MODES) {
+        let [forwards, saves] = [0, 0];
+        const slopeOf = (t: Tensor) => mapUnary('cos(a)', t);
+        const counted = operation({
+          name: 'counted',
+          cheap: false,
+          check: () => {},
+          forward: ([t]) => {
+            forwards++;
+            return { output: mapUnary('sin(a)', t), saved: [slopeOf(t)] };
+          },
+          saves: ([t]) => {
+            saves++;
+            return [slopeOf(t)];
+          },
+          keeps: () => ({ inputs: [] }),
+          backward: ({ grad, saved: [slope] }) => [mapBinary('counted', 'a * b', slope, grad)],
+          reference: ([t]) => t,
+        });
+        const use = (t: Tensor) => apply(counted, [t], undefined);
+        run(
+          () =>
+            sum(
+              checkpoint(
+                (h) => use(square(use(h))),
+                checkpoint((h) => use(h), x),
+              ),
+            ),
+          mode,
+        );
+        counts[mode] = [forwards, saves];
+        bits[mode] = await takeGrad(x);
+      }
+      // Of three, one lies inside its segment.
+      expect(counts).toEqual({ none: [3, 0], selective: [3, 0], full: [4, 2] });
+      expect(bits.selective).toEqual(bits.none);
+      expect(bits.full).toEqual(bits.none);
+    }));
+
+  test('what selective brings back goes before the operation that made it runs backwards', () =>
+    device.scopeAsync(async () => {
+      const bytes = 1024 * 4;
+      const live: number[] = [];
+      const cheap = operation({
+        name: 'cheap',
+        cheap: true,
+        check: () => {},
+        forward: ([t]) => ({ output: mapUnary('a + 1.0', t) }),
+        keeps: () => ({ inputs: [] }),
+        backward: ({ grad }) => {
+          live.push(device.memory.liveBytes);
+          return [grad];
+        },
+        reference: ([t]) => t,
+      });
+      const x = leaf(normals(1024));
+      const start = device.memory.liveBytes;
+      run(() => sum(sine(apply(cheap, [sine(x)], undefined))), 'selective');
+      // The first sine's output, from which it was brought back, and the gradient; besides scalars of the sum.
+      expect(live[0] - start).toBeLessThan(2.5 * bytes);
+      await takeGrad(x);
+    }));
+
   test('selective brings back what a cheap operation saved, from its inputs', () =>
     device.scopeAsync(async () => {
       const saving = operation({

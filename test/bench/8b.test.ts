@@ -23,10 +23,11 @@ test('everything is measured in small shapes, and written as JSON', async () => 
     const [{ losses, memory, host, profile, skipped }] = report.steps;
     expect(skipped).toBe(0);
     expect(losses[0]).toBeCloseTo(Math.log(1002), 0);
-    const { peak, reserved, ...categories } = memory;
+    const { peak, reserved, predicted, ...categories } = memory;
     expect(Object.values<number>(categories).reduce((sum, bytes) => sum + bytes)).toBe(peak);
     for (const [name, bytes] of Object.entries(categories)) expect(bytes, name).toBeGreaterThan(0);
     expect(reserved).toBeGreaterThanOrEqual(peak);
+    expect(Math.abs(reserved - predicted)).toBeLessThan(0.05 * reserved);
     expect(host).toMatchObject({ waitsInside: 0, buffersMade: 0 });
     // A profiled step is a step: as many dispatches and copies, and the time of each.
     const counted = profile.lines.reduce((sum: number, { count }: { count: number }) => sum + count, 0);

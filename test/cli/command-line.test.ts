@@ -55,7 +55,11 @@ describe('one line and exit code 1 for', () => {
     ['a rank beyond memory', ['--r', '1000000000'], /--r: got 1000000000/],
     ['neither true nor false', ['--packing', 'maybe'], /--packing: got "maybe", expected true or false/],
     ['no target modules', ['--target-modules', '[]'], /--target-modules: got \[\]/],
-    ['a mode of checkpointing', ['--gradient-checkpointing', 'unsloth'], /expected one of none, selective, full/],
+    [
+      'a mode of checkpointing',
+      ['--gradient-checkpointing', 'unsloth'],
+      /expected one of auto, none, selective, full, offload/,
+    ],
     ['an empty path', ['--output-dir', ''], /--output-dir: got ""/],
     ['a GGUF type', ['--save-gguf', 'q9'], /got q9/],
     ['a dtype', ['--save-merged', 'int8'], /'int8' is invalid/],

@@ -74,6 +74,7 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
 
     const differentiable = tensors.filter((tensor) => tensor.requires_grad);
     if (differentiable.length === 0) return;
+    await compareSaved(op, tensors, attributes);
     const seeds = outputs.map(({ shape, dtype, size }, i) => {
       const weights = normals(size, seed + 99 + i);
       return Tensor.from(device, unused.includes(i) ? weights.fill(0) : weights, shape, dtype);
@@ -121,6 +122,17 @@ function seeded(tensors: readonly Tensor[], seeds: readonly Tensor[], unused: re
     reference: ([x]) => x,
   });
   return applyAll(loss, tensors, undefined)[0];
+}
+
+/** What an operation saves without its output must be what it saves with it, to the bit. */
+async function compareSaved<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Promise<void> {
+  if (!op.saves) return;
+  const needs = inputs.map((input) => input.requires_grad);
+  const { saved = [] } = op.forward(inputs, attributes, needs);
+  const alone = op.saves(inputs, attributes, needs);
+  expect(alone.length, `${op.name}: saved tensors`).toBe(saved.length);
+  for (const [k, tensor] of alone.entries())
+    expect(await tensor.numbers(), `${op.name}: saved ${k}`).toEqual(await saved[k].numbers());
 }
 
 function makeInput(

@@ -38,10 +38,17 @@ test('buffers are used again, counted while handed out and destroyed by trim', (
   pool.give(a, 990);
   pool.give(b, 1000);
   pool.resetPeak();
-  expect(pool.memory).toEqual({ live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 2048, created: 2 });
+  expect(pool.memory).toEqual({
+    live: 0,
+    liveBytes: 0,
+    peakBytes: 0,
+    reservedBytes: 2048,
+    peakReservedBytes: 2048,
+    created: 2,
+  });
   pool.trim();
   expect(destroyed).toEqual([1024, 1024]);
-  expect(pool.memory.reservedBytes).toBe(0);
+  expect(pool.memory).toMatchObject({ reservedBytes: 0, peakReservedBytes: 2048, created: 2 });
 });
 
 test('the same work gets the same buffers in the same places, whatever the order in which they came back', () => {
@@ -84,4 +91,43 @@ test('batches of ever other sizes do not pile up free buffers', () => {
   expect(pool.memory.reservedBytes).toBeLessThanOrEqual(1.125 * most);
   expect(pool.memory.created).toBeLessThan(20 * 30);
   expect(destroyed.length).toBeGreaterThan(0);
+});
+
+test('buffers made ahead serve smaller requests too, the smallest that fits first, but not much smaller ones', () => {
+  const { pool, made, destroyed } = fakePool();
+  pool.give(pool.take(512), 512);
+  pool.reserve([3072, 8192, 1024]);
+  expect(destroyed).toEqual([512]);
+  const sizes = [1000, 1000, 4096];
+  const taken = sizes.map((bytes) => pool.take(bytes));
+  expect(taken.map(({ size }) => size)).toEqual([1024, 3072, 8192]);
+  expect(pool.memory).toMatchObject({ live: 3, liveBytes: 1024 + 1024 + 4096, reservedBytes: 12288 });
+  expect(made).toHaveLength(4);
+  for (const [i, buffer] of taken.entries()) pool.give(buffer, sizes[i]);
+  pool.reserve([65536]);
+  expect(pool.take(1000).size).toBe(1024);
+  pool.trim();
+  pool.give(pool.take(2048), 2048);
+  expect(pool.take(1000).size).toBe(1024);
+});
+
+test('tells who watches of every buffer that comes and goes', () => {
+  const { pool } = fakePool();
+  const seen: [number, number | null][] = [];
+  pool.watch = (buffer, bytes) => seen.push([buffer.size, bytes]);
+  pool.give(pool.take(1000), 1000);
+  pool.watch = null;
+  pool.take(5);
+  expect(seen).toEqual([
+    [1024, 1000],
+    [1024, null],
+  ]);
+});
+
+test('large buffers made ahead are there until the next trim', () => {
+  const { pool, made, destroyed } = fakePool();
+  const sizes = [300 * MB, 200 * MB, 100 * MB];
+  pool.reserve(sizes);
+  expect(destroyed).toEqual([]);
+  for (const size of sizes) expect(made.slice(0, 3)).toContain(pool.take(size));
 });

@@ -12,6 +12,7 @@ import { AdamW } from '../../src/optim/adamw.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import { trainConfigSchema } from '../../src/train/config.ts';
 import { finetune, openData, openSession } from '../../src/train/finetune.ts';
+import { planMemory } from '../../src/train/memory-plan.ts';
 import { Trainer } from '../../src/train/trainer.ts';
 import { compare } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
@@ -34,9 +35,10 @@ async function run(seed: number) {
     seed,
   });
   const data = await openData(config);
-  const session = await openSession(device, config, data);
+  const plan = await planMemory(device.capabilities, config, data, null);
+  const session = await openSession(device, config, data, plan);
   const losses: number[] = [];
-  await finetune(session, data, config, ({ loss }) => losses.push(loss));
+  await finetune(session, data, config, plan, ({ loss }) => losses.push(loss));
   const dir = mkdtempSync(path.join(os.tmpdir(), 'finetune-'));
   try {
     if (!session.adapter) throw new Error('a fine-tuned session has an adapter');

@@ -61,20 +61,27 @@ describe.each(['f32', 'mixed'] as const)('%s', (precision) => {
     const none = await run(1, precision, 'none');
     const selective = await run(1, precision, 'selective');
     const full = await run(1, precision, 'full');
+    const offload = await run(1, precision, 'offload');
     expect([selective.losses, selective.adapter]).toEqual([none.losses, none.adapter]);
     expect([full.losses, full.adapter]).toEqual([none.losses, none.adapter]);
+    expect([offload.losses, offload.adapter]).toEqual([none.losses, none.adapter]);
     expect(selective.peak).toBeLessThan(none.peak);
     expect(full.peak).toBeLessThan(selective.peak);
+    // Of two layers; test/train/memory-plan.test.ts has more.
+    expect(offload.peak).toBeLessThanOrEqual(full.peak);
   });
 });
 
 /** A trainer of a small QLoRA; `run` gets it and whatever it made is freed. */
-async function withTrainer<T>(run: (trainer: Trainer, adapter: () => Promise<number[]>) => Promise<T>): Promise<T> {
+async function withTrainer<T>(
+  run: (trainer: Trainer, adapter: () => Promise<number[]>) => Promise<T>,
+  gradient_checkpointing: Checkpointing = 'none',
+): Promise<T> {
   const model = await loadLlama(device, 'test/reference/llama-tiny', { precision: 'f32', load_in_4bit: true });
   const random = new Random(1);
   const trainables = attachAdapters(model, ADAPTER, { uniform: () => random.uniform() });
   const optimizer = new AdamW8bit(trainables);
-  const options = { rate: () => 1e-2, max_grad_norm: 1, gradient_checkpointing: 'none', seed: 1 } as const;
+  const options = { rate: () => 1e-2, max_grad_norm: 1, gradient_checkpointing, seed: 1 };
   const trainer = new Trainer(model, { optimizer, ...options });
   const adapter = async () => (await Promise.all(trainables.map(({ tensor }) => tensor.data()))).flatMap((x) => [...x]);
   try {
@@ -102,16 +109,19 @@ describe('steps one after the other', () => {
     return { reports, error };
   };
 
-  test('are those that are waited for each, to the bit', async () => {
+  test.each(['none', 'offload'] as const)('are those that are waited for each, to the bit: %s', async (mode) => {
     const single = await withTrainer(async (trainer, adapter) => {
       const reports = [];
       for (const batch of BATCHES) reports.push(await trainer.step(batch));
       return { reports, adapter: await adapter() };
     });
-    const { reports, adapter } = await withTrainer(async (trainer, values) => ({
-      ...(await seen(trainer, BATCHES)),
-      adapter: await values(),
-    }));
+    const { reports, adapter } = await withTrainer(
+      async (trainer, values) => ({
+        ...(await seen(trainer, BATCHES)),
+        adapter: await values(),
+      }),
+      mode,
+    );
     expect(reports).toEqual(
       single.reports.map(({ step, loss, grad_norm, tokens }) => ({ step, loss, grad_norm, tokens })),
     );

@@ -109,6 +109,7 @@ function binaryOperation(name: BinaryName): Operation {
       checkRank(name, shape, 4);
     },
     forward: ([a, b]) => ({ output: mapBinary(name, rule.wgsl, a, b, 0, a.dtype === b.dtype ? a.dtype : 'f32') }),
+    saves: () => [],
     keeps: () => ({ inputs: rule.keeps }),
     backward: ({ grad, inputs: [a, b], needs }) => rule.backward(grad, a, b, needs),
     reference([a, b]) {

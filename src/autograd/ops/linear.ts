@@ -49,6 +49,8 @@ export const linearOperation = operation<LinearOptions>({
     return { output: y.view([...x.shape.slice(0, -1), weight.shape[0]]) };
   },
 
+  saves: () => [],
+
   // x serves the weight's gradient alone, its dtype and shape everything else.
   keeps: (needs) => ({ inputs: [...(needs[1] ? [0] : []), ...(needs[0] ? [1] : [])] }),
 

@@ -72,6 +72,9 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     return { output, others, saved: layersOf(needs).some(([, , up]) => up) ? low : [] };
   },
 
+  saves: (inputs, { scale }, needs) =>
+    layersOf(needs).some(([, , up]) => up) ? thinProducts(inputs[0], layersOf(inputs), scale) : [],
+
   keeps(needs) {
     const layers = layersOf(needs);
     const inputs = layers.some(([weight, down]) => weight || down) ? [0] : [];

@@ -1,0 +1,35 @@
+import { complain } from '../errors.ts';
+import { Tensor } from './tensor.ts';
+
+/** A frozen matrix whose storage is not its elements: what wants those asks for {@link dense}. */
+export abstract class OpaqueMatrix extends Tensor {
+  /** For errors, for example `nf4 matrix`. */
+  protected abstract readonly kind: string;
+
+  abstract override dense(dtype: 'f32' | 'f16'): Tensor;
+
+  override view(): Tensor {
+    throw this.refuse('a reshape');
+  }
+
+  override slice(): Tensor {
+    throw this.refuse('a slice');
+  }
+
+  override transpose(): Tensor {
+    throw this.refuse('a transpose');
+  }
+
+  override expand(): Tensor {
+    throw this.refuse('a broadcast');
+  }
+
+  protected refuse(got: string, remedy = 'use it in linear, or take dense() first'): Error {
+    return complain({
+      where: `${this.kind} [${this.shape}]`,
+      got,
+      expected: 'a use that understands it',
+      remedy,
+    });
+  }
+}
