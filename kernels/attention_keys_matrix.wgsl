@@ -14,11 +14,13 @@
 // A query or gradient that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
 // Estimate for one H100 core, WIDTH 128; clocks per score: matrix products 1024 / 2560 = 0.40; workgroup memory
-// 128 bytes a clock, with R rows and C columns of sums a subgroup: operands 2 · 256 / R for scores and products;
-// scores and products 8 written at half speed, 8 read, statistics 2, weights and slopes 4; of sums 2 · (256 / C + 2 · C
-// / R); tiles 512 / KEYS. 64 × 32 in 2 × 2 pairs (R 32, C 64): 16 + 30 + 16 + 8 = 70 bytes or 0.55; operand rows 64 + sums
-// 64 + products 16 + fetched tiles 16 + operands 12 + some 30 = 202 registers, one workgroup of 8 subgroups a core.
-// 64 × 16 in 2 × 1 pairs (C 128): 62 bytes or 0.48, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
+// 128 bytes a clock, with R rows a subgroup and C COLUMN_GROUPS: scores and products 2 · 256 / R of operands, 8 written
+// at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
+//   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
+//   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
+//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups, one of which multiplies
+//   while the other exponentiates.
+//   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -63,8 +65,9 @@ var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
 var<workgroup> starts: array<vec4u, QUERIES / 2u>;
 var<workgroup> ends: array<vec4u, QUERIES / 2u>;
-// For even and odd rounds: the number of the last round in which a query or a gradient was not finite.
-var<workgroup> broken: array<atomic<u32>, 2>;
+// Of the queries of even and odd rounds: one more than the round if this one or its gradient is not finite. Who writes
+// writes the same.
+var<workgroup> broken: array<vec4u, QUERIES / 2u>;
 
 fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
   if (query >= p.queries) {
@@ -111,15 +114,16 @@ fn fetch(
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
 #unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
   var a = (*queries)[i];
   var b = (*gradients)[i];
   if (!whole && (broken_chunk(a) || broken_chunk(b))) {
-    a = select(a, vec4u(), broken_chunk(a));
-    b = select(b, vec4u(), broken_chunk(b));
-    atomicStore(&broken[parity], round + 1u);
+    a = vec4u();
+    b = vec4u();
+    broken[(parity * QUERIES + n / CHUNKS) / 4u][n / CHUNKS % 4u] = round + 1u;
   }
-  tiles[place + place_of(i * THREADS + thread)] = a;
-  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = b;
+  tiles[place + place_of(n)] = a;
+  tiles[place + QUERIES * STRIDE + place_of(n)] = b;
 #end
 }
 
@@ -144,9 +148,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row = thread % KEYS;
   let part = thread / KEYS;
   let key = first_key + row;
-  if (thread == 0u) {
-    atomicStore(&broken[0], 0u);
-    atomicStore(&broken[1], 0u);
+  if (thread < QUERIES / 2u) {
+    broken[thread] = vec4u();
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -203,27 +206,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
       if (!whole) {
         let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
-        weights[j] = select(vec4f(), weights[j], seen);
-        slopes[j] = select(vec4f(), slopes[j], seen);
+        weights[j] = select(vec4f(), spoil(weights[j], broken[quad] == vec4u(round)), seen);
+        slopes[j] = select(vec4f(), spoil(slopes[j], broken[quad] == vec4u(round)), seen);
       }
   #end
       let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
       tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
       tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == round) {
-        let first = start + (round - 1u) % blocks * QUERIES;
-        let head = first_head + (round - 1u) / blocks;
-        for (var n = first * CHUNKS; n < min(first + QUERIES, p.queries) * CHUNKS; n++) {
-          let seen = keys_of(n / CHUNKS);
-          let bad = broken_chunk(query_chunk(n / CHUNKS, head, n % CHUNKS)) ||
-            broken_chunk(gradient_chunk(n / CHUNKS, head, n % CHUNKS));
-          if (bad && key >= seen.x && key < seen.y) {
-            tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
-            tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
-          }
-        }
-      }
     }
     let next_whole = round < rounds && is_whole(start + round % max(blocks, 1u) * QUERIES, first_key);
     if (PLACES == 2u) {

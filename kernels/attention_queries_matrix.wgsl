@@ -48,8 +48,8 @@ var<workgroup> pairs: array<vec4f, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/sums_{{UNITS}}.wgsl" with name=pairs
-// For even and odd rounds: one past the last key of the last round in which a key was not finite.
-var<workgroup> broken: array<atomic<u32>, 2>;
+// Of the keys of even and odd rounds: one past the round's last key if this one is not finite. Who writes writes the same.
+var<workgroup> broken: array<vec4u, KEYS / 2u>;
 
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   if (key >= end) {
@@ -89,9 +89,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let part = thread / QUERIES;
   let range = keys_of(first_query + row);
   let statistic = statistics_read[head * p.queries + min(first_query + row, p.queries - 1u)];
-  if (thread == 0u) {
-    atomicStore(&broken[0], 0u);
-    atomicStore(&broken[1], 0u);
+  if (thread < KEYS / 2u) {
+    broken[thread] = vec4u();
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -143,18 +142,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       var high = slopes(pairs[at + 1u], pairs[at + KEYS / 4u + 1u], statistic);
       if (!whole) {
         let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
-        low = select(vec4f(), low, is_seen(key, range));
-        high = select(vec4f(), high, is_seen(key + 4u, range));
+        let quad = ((1u - parity) * KEYS + part * PART) / 4u + 2u * i;
+        low = select(vec4f(), spoil(low, broken[quad] == vec4u(next)), is_seen(key, range));
+        high = select(vec4f(), spoil(high, broken[quad + 1u] == vec4u(next)), is_seen(key + 4u, range));
       }
       tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == next) {
-        for (var n = max(first, range.x) * CHUNKS; n < min(next, range.y) * CHUNKS; n++) {
-          if (broken_chunk(key_chunk(n / CHUNKS, key_head, n % CHUNKS, tile.y))) {
-            tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u)] = NANS;
-          }
-        }
-      }
     }
     let next_whole = next >= tile.z && next + KEYS <= tile.w;
 #unroll i in 0..{{LOADS}}
@@ -163,7 +156,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let key = next + KEYS + n / CHUNKS;
     if (!next_whole && broken_chunk(next_keys[i])) {
       next_keys[i] = vec4u();
-      atomicStore(&broken[parity], next + KEYS);
+      broken[(parity * KEYS + n / CHUNKS) / 4u][n / CHUNKS % 4u] = next + KEYS;
     }
     tiles[parity * KEYS * STRIDE + place] = next_keys[i];
     tiles[VALUES + place] = next_values[i];

@@ -5,8 +5,6 @@ const CHUNKS = WIDTH / 8u;
 // Elements between the rows of a tile of heads in workgroup memory: eight rows lie in different banks.
 const STRIDE = CHUNKS + 1u;
 const LOG2_E = 1.4426950408889634;
-// Eight halves.
-const NANS = vec4u(0x7e007e00u);
 const LN_2 = 0.6931471805599453;
 
 // Least start, greatest end, greatest start and least end of the ranges of `count` queries from `first` on, or of some more.
@@ -49,7 +47,7 @@ fn is_seen(key: vec4u, range: vec2u) -> vec4<bool> {
   return (key >= vec4u(range.x)) & (key < vec4u(range.y));
 }
 
-// `value`, or a NaN that no compiler can foresee.
-fn nan_if(bad: bool, value: f32) -> f32 {
-  return select(value, bitcast<f32>(select(0u, 0x7fc00000u, bad)), bad);
+// Values, NaN where `bad`: from bits, since compilers may take it that there is no NaN.
+fn spoil(values: vec4f, bad: vec4<bool>) -> vec4f {
+  return select(values, bitcast<vec4f>(select(vec4u(), vec4u(0x7fc00000u), bad)), bad);
 }
