@@ -4,20 +4,22 @@
  * Times whole steps by the clock and their parts by GPU timestamps, against ceilings measured in the same run; counts
  * memory, dispatches and waits. The PyTorch side is bench/torch/train_8b.py.
  */
-import { writeFileSync } from 'node:fs';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { Command, Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
 import { Device } from '../src/tensor/device.ts';
 import { type Ceilings, type Measured, measureCeilings, measurePart, withPercent } from './8b/ceilings.ts';
-import { partsOf, type Setting } from './8b/parts.ts';
+import { CHECKPOINTING_MODES, listOf, wholeNumber } from './8b/flags.ts';
+import { gemmParts } from './8b/gemm-parts.ts';
+import { attentionParts, elementwiseParts, lossParts } from './8b/operation-parts.ts';
+import type { Setting } from './8b/part.ts';
+import { printPart, printStep, type TorchReport } from './8b/print.ts';
 import { benchConfig } from './8b/shapes.ts';
+import { optimizerParts, weightParts } from './8b/state-parts.ts';
 import { measureSteps, type StepReport } from './8b/step.ts';
 import { NormalSource } from './8b/weights.ts';
 
 const PARTS = ['gemm', 'attention', 'loss', 'nf4', 'optimizer', 'elementwise', 'step', 'profile'] as const;
-const MODES: readonly Checkpointing[] = ['selective', 'full', 'none'];
-/** Lines of a profile on the screen; the JSON file has all. */
-const SHOWN = 40;
 
 interface Flags {
   rows: number;
@@ -28,39 +30,27 @@ interface Flags {
   gradientCheckpointing: Checkpointing[];
   parts: string[];
   json?: string;
+  torch?: string;
   tiny: boolean;
-}
-
-const whole = (text: string) => {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1 is needed');
-  return value;
-};
-
-function listOf<T extends string>(choices: readonly T[]) {
-  return (text: string): T[] =>
-    text.split(',').map((name) => {
-      if (!choices.includes(name as T)) throw new InvalidArgumentError(`choose from ${choices.join(', ')}`);
-      return name as T;
-    });
 }
 
 const program = new Command('bench:8b')
   .description('times QLoRA training of an 8B Llama and its parts on random weights')
-  .option('--rows <n>', 'rows of a step', whole, 4)
-  .option('--seq <n>', 'tokens of a row', whole, 2048)
-  .option('--layers <n>', 'layers of the model', whole, 32)
-  .option('--steps <n>', 'timed steps, after two others', whole, 5)
-  .option('--rank <n>', 'rank of the adapters', whole, 16)
+  .option('--rows <n>', 'rows of a step', wholeNumber, 4)
+  .option('--seq <n>', 'tokens of a row', wholeNumber, 2048)
+  .option('--layers <n>', 'layers of the model', wholeNumber, 32)
+  .option('--steps <n>', 'timed steps, after two others', wholeNumber, 5)
+  .option('--rank <n>', 'rank of the adapters', wholeNumber, 16)
   .addOption(
-    new Option('--gradient-checkpointing <modes>', `one after the other: ${MODES.join(', ')}`)
-      .argParser(listOf(MODES))
-      .default(['selective', 'full']),
+    new Option('--gradient-checkpointing <modes>', `one after the other: ${CHECKPOINTING_MODES.join(', ')}`)
+      .argParser(listOf(CHECKPOINTING_MODES))
+      .default(['full', 'selective']),
   )
   .addOption(
     new Option('--parts <names>', `what to measure: ${PARTS.join(', ')}`).argParser(listOf(PARTS)).default([...PARTS]),
   )
   .option('--json <file>', 'write everything there, after each section')
+  .option('--torch <file>', 'what bench/torch/train_8b.py wrote, to be compared with')
   .option('--tiny', 'small shapes throughout, for software drivers', false);
 
 const flags = program.parse().opts<Flags>();
@@ -75,8 +65,11 @@ const report: {
   ceilings?: Ceilings;
   parts: Measured[];
   steps: StepReport[];
+  /** The PyTorch side of the same run. */
+  torch?: TorchReport;
   errors: string[];
 } = { device: name, driver, options: { ...flags, ...tiny }, parts: [], steps: [], errors: [] };
+if (flags.torch) report.torch = JSON.parse(readFileSync(flags.torch, 'utf8')) as TorchReport;
 const normal = new NormalSource(device, 1, flags.tiny ? 10_000 : undefined);
 const setting: Setting = { device, config: benchConfig(layers, flags.tiny), rows, seq, r: rank, normal };
 
@@ -97,39 +90,6 @@ async function section(title: string, run: () => Promise<void>): Promise<void> {
   save();
 }
 
-function printPart({ group, name: part, ms, tflops, gbps, percent }: Measured): void {
-  const rate = (value: number | undefined, unit: string) =>
-    value === undefined ? ''.padEnd(16) : `${value.toFixed(1).padStart(8)} ${unit.padEnd(7)}`;
-  const share = percent === undefined ? '' : `${percent.toFixed(0).padStart(4)} %`;
-  console.log(
-    `${group.padEnd(11)} ${part.padEnd(62)} ${ms.toFixed(3).padStart(9)} ms ${rate(tflops, 'TFLOP/s')}${rate(gbps, 'GB/s')}${share}`,
-  );
-}
-
-const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
-
-function printStep({ checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest }: StepReport): void {
-  const { memory, host, profile, skipped } = rest;
-  console.log(
-    `\nstep, checkpointing ${checkpointing}: ${tokensPerSecond.toFixed(0)} tok/s, ${tflops.toFixed(1)} TFLOP/s`,
-  );
-  console.log(
-    `  seconds ${seconds.map((s) => s.toFixed(3)).join(' ')}; losses ${losses.map((l) => l.toFixed(3)).join(' ')}; ${skipped} skipped`,
-  );
-  const { peak, reserved, ...categories } = memory;
-  const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
-  console.log(`  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}`);
-  console.log(
-    `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,
-  );
-  if (!profile) return;
-  console.log(`  GPU time of a profiled step: ${profile.gpuMs.toFixed(1)} ms`);
-  for (const { key, ms, percent, count, tflops: rate } of profile.lines.slice(0, SHOWN))
-    console.log(
-      `  ${ms.toFixed(2).padStart(9)} ms ${percent.toFixed(1).padStart(5)} % ${String(count).padStart(6)} x  ${rate === undefined ? ''.padEnd(15) : `${rate.toFixed(1).padStart(7)} TFLOP/s`}  ${key}`,
-    );
-}
-
 console.log(`${name}, ${driver}`);
 await section('ceilings', async () => {
   const { ceilings, measured } = await measureCeilings(setting, flags.tiny);
@@ -139,7 +99,10 @@ await section('ceilings', async () => {
     printPart(one);
   }
 });
-for (const part of partsOf(setting).filter(({ group }) => flags.parts.includes(group)))
+const parts = [gemmParts, attentionParts, lossParts, weightParts, optimizerParts, elementwiseParts].flatMap((of) =>
+  of(setting),
+);
+for (const part of parts.filter(({ group }) => flags.parts.includes(group)))
   await section(`${part.group} ${part.name}`, async () => {
     const plain = await measurePart(setting, part);
     const measured = report.ceilings ? withPercent(plain, report.ceilings) : plain;
@@ -153,7 +116,7 @@ if (flags.parts.includes('step') || flags.parts.includes('profile'))
       { checkpointing: flags.gradientCheckpointing, steps: flags.steps, profile: flags.parts.includes('profile') },
       (step) => {
         report.steps.push(step);
-        printStep(step);
+        printStep(step, report.torch);
         save();
       },
     ),

@@ -64,19 +64,13 @@ var<workgroup> raise: atomic<u32>;
 // The last round in which a value was not finite.
 var<workgroup> broken: atomic<u32>;
 
-// Zero for keys from `end` on.
+// The last key stands for those beyond it, whose weights are 0: a condition around a load would cost more than the load.
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
-  if (key >= end) {
-    return vec4u();
-  }
-  return k[(key * p.kv_heads + head) * CHUNKS + chunk];
+  return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
 fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
-  if (key >= end) {
-    return vec4u();
-  }
-  return v[(key * p.kv_heads + head) * CHUNKS + chunk];
+  return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
 @compute @workgroup_size(THREADS)
@@ -92,6 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Later tiles have more keys: they start first.
   let first_query = ((p.queries + QUERIES - 1u) / QUERIES - 1u - group.y) * QUERIES;
   let tile = keys_of_tile(first_query, QUERIES);
+  let end = max(1u, tile.y);
 
   // The row of scores that this thread has a part of.
   let row = thread % QUERIES;
@@ -132,9 +127,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #unroll i in 0..{{LOADS}}
   let n = i * THREADS + thread;
   let key = tile.x + n / CHUNKS;
-  tiles[n / CHUNKS * STRIDE + n % CHUNKS] = key_chunk(key, key_head, n % CHUNKS, tile.y);
-  next_values[i] = value_chunk(key, key_head, n % CHUNKS, tile.y);
-  next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, tile.y);
+  tiles[n / CHUNKS * STRIDE + n % CHUNKS] = key_chunk(key, key_head, n % CHUNKS, end);
+  next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+  next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
 #end
   workgroupBarrier();
 
@@ -171,19 +166,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
 
       let whole = first >= tile.z && first + KEYS <= tile.w;
+      var is_broken = false;
 #unroll i in 0..{{LOADS}}
       let n = i * THREADS + thread;
       let place = n / CHUNKS * STRIDE + n % CHUNKS;
       let key = first + KEYS + n / CHUNKS;
-      if (!whole && broken_chunk(next_values[i])) {
-        next_values[i] = vec4u();
+      let drop = !whole && broken_chunk(next_values[i]);
+      is_broken = is_broken || drop;
+      tiles[VALUES + place] = select(next_values[i], vec4u(), drop);
+      tiles[place] = next_keys[i];
+      next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+      next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+      if (is_broken) {
         atomicStore(&broken, first + KEYS);
       }
-      tiles[VALUES + place] = next_values[i];
-      tiles[place] = next_keys[i];
-      next_values[i] = value_chunk(key, key_head, n % CHUNKS, tile.y);
-      next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, tile.y);
-#end
 
       var own: array<vec4f, PART / 4u>;
       var top = LOWEST;
@@ -191,10 +188,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   #unroll half in 0..2
       let i = 2u * n + half;
       own[i] = scores[row * SCORE_STRIDE + part * (PART / 4u) + i] * (p.scale * LOG2_E);
-      if (!whole) {
-        let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
-        own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
-      }
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
       top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
   #end
 #end
@@ -231,7 +226,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       sum += total(added);
       if (!whole && atomicLoad(&broken) == first + KEYS) {
         for (var n = max(first, range.x) * CHUNKS; n < min(first + KEYS, range.y) * CHUNKS; n++) {
-          spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, tile.y));
+          spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
         }
       }
     }

@@ -65,22 +65,18 @@ var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
 var<workgroup> starts: array<vec4u, QUERIES / 2u>;
 var<workgroup> ends: array<vec4u, QUERIES / 2u>;
-// Of the queries of even and odd rounds: one more than the round if this one or its gradient is not finite. Who writes
-// writes the same.
-var<workgroup> broken: array<vec4u, QUERIES / 2u>;
+// Of even and odd rounds: the number of the last round in which a query or its gradient was not finite, and for each query
+// the number of the last round in which this one was not. Who writes writes the same.
+var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_queries: array<u32, 2u * QUERIES>;
 
+// The last query stands for those beyond it, which see no key: a condition around a load would cost more than the load.
 fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
-  if (query >= p.queries) {
-    return vec4u();
-  }
-  return q[(query * p.heads + head) * CHUNKS + chunk];
+  return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
 
 fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
-  if (query >= p.queries) {
-    return vec4u();
-  }
-  return grad[(query * p.heads + head) * CHUNKS + chunk];
+  return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
 
 // Whether all queries of a tile see all keys of this workgroup.
@@ -113,18 +109,22 @@ fn fetch(
 // Brings what was fetched to place `parity` of workgroup memory, or to the only one.
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
+  var is_broken = false;
 #unroll i in 0..{{LOADS}}
-  let n = i * THREADS + thread;
-  var a = (*queries)[i];
-  var b = (*gradients)[i];
-  if (!whole && (broken_chunk(a) || broken_chunk(b))) {
-    a = vec4u();
-    b = vec4u();
-    broken[(parity * QUERIES + n / CHUNKS) / 4u][n / CHUNKS % 4u] = round + 1u;
-  }
-  tiles[place + place_of(n)] = a;
-  tiles[place + QUERIES * STRIDE + place_of(n)] = b;
+  let drop_query = !whole && broken_chunk((*queries)[i]);
+  let drop_gradient = !whole && broken_chunk((*gradients)[i]);
+  is_broken = is_broken || drop_query || drop_gradient;
+  tiles[place + place_of(i * THREADS + thread)] = select((*queries)[i], vec4u(), drop_query);
+  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = select((*gradients)[i], vec4u(), drop_gradient);
 #end
+  if (is_broken) {
+    atomicStore(&broken[parity], round + 1u);
+#unroll i in 0..{{LOADS}}
+    if (broken_chunk((*queries)[i]) || broken_chunk((*gradients)[i])) {
+      broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
+    }
+#end
+  }
 }
 
 @compute @workgroup_size(THREADS)
@@ -148,8 +148,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row = thread % KEYS;
   let part = thread / KEYS;
   let key = first_key + row;
-  if (thread < QUERIES / 2u) {
-    broken[thread] = vec4u();
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * QUERIES) {
+    broken_queries[thread] = 0u;
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -186,9 +189,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Each of the first QUERIES threads has those of one query.
   var range = vec2u();
   var statistic = vec2f();
-  if (rounds > 0u && thread < QUERIES) {
-    range = keys_of(start + thread);
-    statistic = statistics_read[first_head * p.queries + min(start + thread, p.queries - 1u)];
+  if (rounds > 0u) {
+    range = keys_of(start + thread % QUERIES);
+    statistic = statistics_read[first_head * p.queries + min(start + thread % QUERIES, p.queries - 1u)];
   }
 
   // Each round finishes what the one before began; the first only brings queries and gradients into place.
@@ -204,16 +207,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
       weights[j] = exp2(pairs[at] * (p.scale * LOG2_E) - log_sums[quad]);
       slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
-      if (!whole) {
-        let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
-        weights[j] = select(vec4f(), spoil(weights[j], broken[quad] == vec4u(round)), seen);
-        slopes[j] = select(vec4f(), spoil(slopes[j], broken[quad] == vec4u(round)), seen);
-      }
+      let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
+      weights[j] = select(vec4f(), weights[j], seen);
+      slopes[j] = select(vec4f(), slopes[j], seen);
   #end
       let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
       tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
       tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
 #end
+      if (!whole && atomicLoad(&broken[1u - parity]) == round) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let quad = ((1u - parity) * QUERIES + n) / 4u;
+          let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
+          if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
+            tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
+            tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
+          }
+        }
+      }
     }
     let next_whole = round < rounds && is_whole(start + round % max(blocks, 1u) * QUERIES, first_key);
     if (PLACES == 2u) {
@@ -252,15 +263,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       put(&queries, &gradients, next_whole, round, parity, thread);
       workgroupBarrier();
     }
-    let next_first = start + (round + 1u) % blocks * QUERIES;
-    let next_head = first_head + (round + 1u) / blocks;
-    if (round + 1u < rounds) {
-      fetch(&queries, &gradients, next_first, next_head, thread);
-      if (thread < QUERIES) {
-        range = keys_of(next_first + thread);
-        statistic = statistics_read[next_head * p.queries + min(next_first + thread, p.queries - 1u)];
-      }
-    }
+    // After the last round it is fetched once more, for nothing.
+    let following = min(round + 1u, rounds - 1u);
+    let next_first = start + following % blocks * QUERIES;
+    let next_head = first_head + following / blocks;
+    fetch(&queries, &gradients, next_first, next_head, thread);
+    let next_query = next_first + thread % QUERIES;
+    range = keys_of(next_query);
+    statistic = statistics_read[next_head * p.queries + min(next_query, p.queries - 1u)];
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}

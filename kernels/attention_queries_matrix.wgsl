@@ -48,21 +48,18 @@ var<workgroup> pairs: array<vec4f, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/sums_{{UNITS}}.wgsl" with name=pairs
-// Of the keys of even and odd rounds: one past the round's last key if this one is not finite. Who writes writes the same.
-var<workgroup> broken: array<vec4u, KEYS / 2u>;
+// Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
+// key. Who writes writes the same.
+var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_keys: array<u32, 2u * KEYS>;
 
+// The last key stands for those beyond it, whose slopes are 0: a condition around a load would cost more than the load.
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
-  if (key >= end) {
-    return vec4u();
-  }
-  return k[(key * p.kv_heads + head) * CHUNKS + chunk];
+  return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
 fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
-  if (key >= end) {
-    return vec4u();
-  }
-  return v[(key * p.kv_heads + head) * CHUNKS + chunk];
+  return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
 // weight · (do·v − do·o) of four keys
@@ -83,14 +80,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Later tiles have more keys: they start first.
   let first_query = ((p.queries + QUERIES - 1u) / QUERIES - 1u - group.y) * QUERIES;
   let tile = keys_of_tile(first_query, QUERIES);
+  let end = max(1u, tile.y);
 
   // The row of scores that this thread has a part of.
   let row = thread % QUERIES;
   let part = thread / QUERIES;
   let range = keys_of(first_query + row);
   let statistic = statistics_read[head * p.queries + min(first_query + row, p.queries - 1u)];
-  if (thread < KEYS / 2u) {
-    broken[thread] = vec4u();
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * KEYS) {
+    broken_keys[thread] = 0u;
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -125,8 +126,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var next_values: array<vec4u, LOADS>;
 #unroll i in 0..{{LOADS}}
   let n = i * THREADS + thread;
-  next_keys[i] = key_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, tile.y);
-  next_values[i] = value_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, tile.y);
+  next_keys[i] = key_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
+  next_values[i] = value_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
 #end
 
   // Each round finishes what the one before began; the first only brings keys and values into place.
@@ -140,28 +141,42 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i;
       var low = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
       var high = slopes(pairs[at + 1u], pairs[at + KEYS / 4u + 1u], statistic);
-      if (!whole) {
-        let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
-        let quad = ((1u - parity) * KEYS + part * PART) / 4u + 2u * i;
-        low = select(vec4f(), spoil(low, broken[quad] == vec4u(next)), is_seen(key, range));
-        high = select(vec4f(), spoil(high, broken[quad + 1u] == vec4u(next)), is_seen(key + 4u, range));
-      }
+      let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
+      low = select(vec4f(), low, is_seen(key, range));
+      high = select(vec4f(), high, is_seen(key + 4u, range));
       tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
 #end
+      if (!whole && atomicLoad(&broken[1u - parity]) == next) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let seen = first + n >= range.x && first + n < range.y;
+          if (seen && broken_keys[(1u - parity) * KEYS + n] == next) {
+            tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u)] = NANS;
+          }
+        }
+      }
     }
     let next_whole = next >= tile.z && next + KEYS <= tile.w;
+    var is_broken = false;
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    let key = next + KEYS + n / CHUNKS;
-    if (!next_whole && broken_chunk(next_keys[i])) {
-      next_keys[i] = vec4u();
-      broken[(parity * KEYS + n / CHUNKS) / 4u][n / CHUNKS % 4u] = next + KEYS;
-    }
-    tiles[parity * KEYS * STRIDE + place] = next_keys[i];
+    let drop = !next_whole && broken_chunk(next_keys[i]);
+    is_broken = is_broken || drop;
+    tiles[parity * KEYS * STRIDE + place] = select(next_keys[i], vec4u(), drop);
     tiles[VALUES + place] = next_values[i];
-    next_keys[i] = key_chunk(key, key_head, n % CHUNKS, tile.y);
-    next_values[i] = value_chunk(key, key_head, n % CHUNKS, tile.y);
+#end
+    if (is_broken) {
+      atomicStore(&broken[parity], next + KEYS);
+#unroll i in 0..{{LOADS}}
+      if (broken_chunk(next_keys[i])) {
+        broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
+      }
+#end
+    }
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
+    next_values[i] = value_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
 #end
     workgroupBarrier();
 

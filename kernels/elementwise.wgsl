@@ -1,5 +1,5 @@
 // y = EXPR(a, b, alpha) element by element; operands are strided views, so broadcasting costs nothing.
-// `dense` is for equal contiguous shapes, `unary` for one operand.
+// elementwise_dense.wgsl is for contiguous operands of one shape.
 #include "include/grid.wgsl"
 #include "include/strided.wgsl"
 #include "include/read_{{A}}.wgsl" with name=a, binding=1
@@ -25,29 +25,10 @@ fn binary_at(i: u32) -> f32 {
 }
 
 @compute @workgroup_size(64)
-fn binary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let pair = flat_group(group, groups) * 64u + lane;
   let i = pair * 2u;
   if (i < p.count) {
     y_put(pair, vec2f(binary_at(i), binary_at(min(i + 1u, p.count - 1u))), p.count);
-  }
-}
-
-@compute @workgroup_size(64)
-fn dense(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let pair = flat_group(group, groups) * 64u + lane;
-  let i = pair * 2u;
-  if (i < p.count) {
-    let next = min(i + 1u, p.count - 1u);
-    y_put(pair, vec2f(evaluate(a_at(i), b_at(i)), evaluate(a_at(next), b_at(next))), p.count);
-  }
-}
-
-@compute @workgroup_size(64)
-fn unary(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let pair = flat_group(group, groups) * 64u + lane;
-  let i = pair * 2u;
-  if (i < p.count) {
-    y_put(pair, vec2f(evaluate(a_at(i), 0.0), evaluate(a_at(min(i + 1u, p.count - 1u)), 0.0)), p.count);
   }
 }

@@ -7,13 +7,14 @@
 // tile, which loads 8 % faster. Beyond the last row or column the last one is loaded again, and its results are not
 // written; beyond the depth there are zeros. Results leave through workgroup memory, where they can be scaled, added
 // and rounded. All fragments are named by constants: an array with a computed index leaves the registers, and the
-// kernel is ten times slower.
+// kernel is ten times slower. A condition in the loop over tiles can halve the speed, so there is none where the depth
+// is whole tiles.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/operand_{{A_EDGES}}.wgsl" with name=a, binding=1
 #include "include/operand_{{B_EDGES}}.wgsl" with name=b, binding=2
 #include "include/get8_{{Y_EDGES}}_{{C}}.wgsl" with name=addend, binding=3
 #include "include/put8_{{Y_EDGES}}_{{Y}}.wgsl" with name=y, binding=4
-#include "include/rider_{{RIDER}}.wgsl"
+#include "include/gemm_rider_operands_{{RIDER}}.wgsl"
 
 const TM = {{TM}}u;
 const TN = {{TN}}u;
@@ -23,7 +24,9 @@ const DEPTH = 32u;
 const INVOCATIONS = 128u;
 const A_INNER = {{A_INNER}}u; // DEPTH if a is [m, k], TM if it is [k, m]
 const B_INNER = {{B_INNER}}u; // DEPTH if b is [n, k], TN if it is [k, n]
-const B_TILED = {{B_TILED}};
+// Whether the chunks that an invocation carries are equally far apart: not where the last row stands for those beyond.
+const A_EVEN = {{M_WHOLE}} || A_INNER != DEPTH;
+const B_EVEN = {{N_WHOLE}} || B_INNER != DEPTH;
 const A_ROW = A_INNER / 8u; // 16-byte chunks in a row of a tile
 const B_ROW = B_INNER / 8u;
 const A_STRIDE = A_ROW + 1u;
@@ -38,7 +41,7 @@ struct Params {
   k: u32,
   rider: u32, // depth of the rider
   tiles: u32, // tiles along k
-  tiles_in_split: u32, // tiles that a workgroup takes, of these and the rider's
+  tiles_in_split: u32, // those that a workgroup takes
   splits: u32,
   a_batch: u32,
   b_batch: u32,
@@ -77,60 +80,6 @@ fn chunk_of(lane: u32, row_chunks: u32) -> vec2u {
   return vec2u(lane / row_chunks, lane % row_chunks);
 }
 
-// Eight halves of a [rows, depth] from depth k on, of a row that may lie beyond the last; zeros beyond the depth.
-fn a_chunk(start: u32, tile: u32, row: u32, outer: u32, inner: u32) -> vec4u {
-  if (HAS_RIDER && tile >= p.tiles) {
-    let r = (tile - p.tiles) * DEPTH + inner;
-    if (r < p.rider) {
-      return rider_a_halves(min(row + outer, p.m - 1u) * p.rider + r, p.rider - r);
-    }
-    return vec4u();
-  }
-  if (A_INNER == DEPTH) {
-    let k = tile * DEPTH + inner;
-    if (k < p.k) {
-      return a_halves(start + min(row + outer, p.m - 1u) * p.k + k, p.k - k);
-    }
-    return vec4u();
-  }
-  let k = tile * DEPTH + outer;
-  let i = row + inner;
-  if (k < p.k && i < p.m) {
-    return a_halves(start + k * p.m + i, p.m - i);
-  }
-  return vec4u();
-}
-
-fn b_chunk(start: u32, tile: u32, column: u32, outer: u32, inner: u32) -> vec4u {
-  if (HAS_RIDER && tile >= p.tiles) {
-    let begin = (tile - p.tiles) * DEPTH;
-    if (B_INNER == DEPTH) {
-      if (begin + inner < p.rider) {
-        return rider_b_halves(min(column + outer, p.n - 1u) * p.rider + begin + inner, p.rider - begin - inner);
-      }
-    } else if (begin + outer < p.rider && column + inner < p.n) {
-      return rider_b_halves((begin + outer) * p.n + column + inner, p.n - column - inner);
-    }
-    return vec4u();
-  }
-  if (B_TILED) {
-    return b_halves((column / TN * p.tiles + tile) * TN * DEPTH + outer * B_INNER + inner, 8u);
-  }
-  if (B_INNER == DEPTH) {
-    let k = tile * DEPTH + inner;
-    if (k < p.k) {
-      return b_halves(start + min(column + outer, p.n - 1u) * p.k + k, p.k - k);
-    }
-    return vec4u();
-  }
-  let k = tile * DEPTH + outer;
-  let j = column + inner;
-  if (k < p.k && j < p.n) {
-    return b_halves(start + k * p.n + j, p.n - j);
-  }
-  return vec4u();
-}
-
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   begin_fragments(lane);
@@ -140,63 +89,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let subgroup = lane / 32u;
   let sub_row = subgroup / (TN / WN) * WM;
   let sub_column = subgroup % (TN / WN) * WN;
-  let batch = group.z / p.splits;
-  let a_start = batch * p.a_batch;
-  let b_start = batch * p.b_batch;
-  let first = group.z % p.splits * p.tiles_in_split;
-  let last = min(first + p.tiles_in_split, p.tiles + (p.rider + DEPTH - 1u) / DEPTH);
+  let split = group.z % p.splits;
   let a_at = chunk_of(lane, A_ROW);
   let b_at = chunk_of(lane, B_ROW);
-  let a_carries = A_CHUNKS >= INVOCATIONS || lane < A_CHUNKS;
-  let b_carries = B_CHUNKS >= INVOCATIONS || lane < B_CHUNKS;
-
   var sums: array<Sums, {{FM}} * {{FN}}>;
-  var a_next: array<vec4u, {{A_PASSES}}>;
-  var b_next: array<vec4u, {{B_PASSES}}>;
-#unroll c in 0..{{A_PASSES}}
-  a_next[c] = a_chunk(a_start, first, row, a_at.x + c * INVOCATIONS / A_ROW, a_at.y * 8u);
-#end
-#unroll c in 0..{{B_PASSES}}
-  b_next[c] = b_chunk(b_start, first, column, b_at.x + c * INVOCATIONS / B_ROW, b_at.y * 8u);
-#end
-
-  for (var tile = first; tile < last; tile++) {
-    workgroupBarrier();
-    if (a_carries) {
-#unroll c in 0..{{A_PASSES}}
-      a_tile[(a_at.x + c * INVOCATIONS / A_ROW) * A_STRIDE + a_at.y] = a_next[c];
-#end
-    }
-    if (b_carries) {
-#unroll c in 0..{{B_PASSES}}
-      b_tile[(b_at.x + c * INVOCATIONS / B_ROW) * B_STRIDE + b_at.y] = b_next[c];
-#end
-    }
-    workgroupBarrier();
-    if (tile + 1u < last) {
-#unroll c in 0..{{A_PASSES}}
-      a_next[c] = a_chunk(a_start, tile + 1u, row, a_at.x + c * INVOCATIONS / A_ROW, a_at.y * 8u);
-#end
-#unroll c in 0..{{B_PASSES}}
-      b_next[c] = b_chunk(b_start, tile + 1u, column, b_at.x + c * INVOCATIONS / B_ROW, b_at.y * 8u);
-#end
-    }
-#unroll step in 0..2
-    var left: array<Left, {{FM}}>;
-    var right: array<Right, {{FN}}>;
-#unroll i in 0..{{FM}}
-    left[i] = a_tile_left{{A_DIRECTION}}(select((sub_row + i * 16u) * A_STRIDE + step * 2u, step * 16u * A_STRIDE + (sub_row + i * 16u) / 8u, A_INNER != DEPTH), A_STRIDE);
-#end
-#unroll j in 0..{{FN}}
-    right[j] = b_tile_right{{B_DIRECTION}}(select((sub_column + j * 16u) * B_STRIDE + step * 2u, step * 16u * B_STRIDE + (sub_column + j * 16u) / 8u, B_INNER != DEPTH), B_STRIDE);
-#end
-#unroll i in 0..{{FM}}
-#unroll j in 0..{{FN}}
-    sums[i * {{FN}}u + j] = multiply(left[i], right[j], sums[i * {{FN}}u + j]);
-#end
-#end
-#end
-  }
+#include "include/gemm_rider_{{RIDER}}.wgsl"
+  let a_start = group.z / p.splits * p.a_batch;
+  let b_start = group.z / p.splits * p.b_batch;
+  let first = split * p.tiles_in_split;
+  let last = min(first + p.tiles_in_split, p.tiles);
+#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, tiled={{B_TILED}}, whole={{WHOLE}}
 
   let own_row = lane % 32u / 2u;
   let own_half = lane % 2u;

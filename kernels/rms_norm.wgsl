@@ -1,4 +1,5 @@
-// y = x / rms(x) · weight over the last dimension, and its gradients. All arithmetic in f32.
+// y = x / rms(x) · weight over the last dimension, and its gradients. All arithmetic in f32. For any width: statistics of
+// rows first, then elements in pairs, because rows of an odd width share words of f16. See rms_norm_rows.wgsl.
 #include "include/grid.wgsl"
 #include "include/read_{{X}}.wgsl" with name=x, binding=1
 #include "include/read_{{W}}.wgsl" with name=weight, binding=2
@@ -6,16 +7,18 @@
 #include "include/write_{{Y}}.wgsl" with name=y, binding=4
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec2f>;
 @group(0) @binding(6) var<storage, read_write> partial: array<f32>;
+#include "include/read_{{Y}}.wgsl" with name=addend, binding=6
 
 struct Params {
   rows: u32,
   width: u32,
   eps: f32,
-  rows_per_block: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 const LANES = 64u;
+// Rows of which `weight_gradient` makes one partial sum.
+const ROWS_PER_BLOCK = 64u;
 var<workgroup> sums: array<vec2f, LANES>;
 
 fn total(own: vec2f, lane: u32) -> vec2f {
@@ -82,7 +85,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups:
 
 fn input_gradient_at(i: u32) -> f32 {
   let row = statistics[i / p.width];
-  return grad_at(i) * weight_at(i % p.width) * row.x - x_at(i) * row.y;
+  let gradient = grad_at(i) * weight_at(i % p.width) * row.x - x_at(i) * row.y;
+  return {{SUM}};
 }
 
 @compute @workgroup_size(LANES)
@@ -102,9 +106,9 @@ fn weight_gradient(@builtin(workgroup_id) group: vec3u, @builtin(local_invocatio
   if (column >= p.width) {
     return;
   }
-  let first = group.y * p.rows_per_block;
+  let first = group.y * ROWS_PER_BLOCK;
   var sum = 0.0;
-  for (var row = first; row < min(first + p.rows_per_block, p.rows); row++) {
+  for (var row = first; row < min(first + ROWS_PER_BLOCK, p.rows); row++) {
     let i = row * p.width + column;
     sum += grad_at(i) * x_at(i) * statistics[row].x;
   }

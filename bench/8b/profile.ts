@@ -38,12 +38,14 @@ export function profileOf(commands: readonly TimedCommand[]): ProfileLine[] {
 }
 
 function keyOf({ label, params, defines }: TimedCommand): string {
-  const { m, n, k } = params;
-  const shape = m === undefined ? '' : ` ${m}x${n}x${k}`;
-  return `${label}${shape} ${Object.values(defines).join(' ')}`.trim();
+  const { m, n, k, rider, splits } = params;
+  const shape = [m, n, rider ? `${k}+${rider}` : k].filter((size) => size !== undefined).join('x');
+  const parts = Number(splits) > 1 ? `in ${splits} parts` : '';
+  return [label, shape, parts, ...Object.values(defines)].filter((text) => text !== '').join(' ');
 }
 
-/** 2·m·n·k for kernels with these parameters; batches lie along z. */
-function flopsOf({ params: { m, n, k }, workgroups }: TimedCommand): number {
-  return 2 * Number(m ?? 0) * Number(n ?? 0) * Number(k ?? 0) * (workgroups[2] ?? 1);
+/** Of matrix products, by their parameters; batches and parts of the depth lie along z. */
+function flopsOf({ params, workgroups }: TimedCommand): number {
+  const { m = 0, n = 0, k = 0, rider = 0, splits = 1 } = params;
+  return (2 * Number(m) * Number(n) * (Number(k) + Number(rider)) * (workgroups[2] ?? 1)) / Number(splits);
 }

@@ -5,8 +5,9 @@ import { attachAdapters } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
 import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
-import { Trainer } from '../../src/train/trainer.ts';
-import type { Setting } from './parts.ts';
+import type { Device } from '../../src/tensor/device.ts';
+import { Trainer, type StepReport as TrainerReport } from '../../src/train/trainer.ts';
+import type { Setting } from './part.ts';
 import { type ProfileLine, profileOf } from './profile.ts';
 import { tokenFlops } from './shapes.ts';
 import { median, milliseconds } from './timing.ts';
@@ -15,7 +16,7 @@ import { randomLlama } from './weights.ts';
 export interface StepReport {
   checkpointing: Checkpointing;
   tokens: number;
-  /** Of each timed step, by the clock, to the end of all GPU work. */
+  /** Of each timed step by the clock, from the end of the one before: steps follow each other as in training. */
   seconds: number[];
   tokensPerSecond: number;
   /** Of the arithmetic that the step needs, with what this kind of checkpointing runs again. */
@@ -30,9 +31,8 @@ export interface StepReport {
 /** Bytes of device memory. */
 interface Memory {
   weights: number;
-  /** Adapters, states of the optimiser and what the trainer keeps between steps. */
+  /** What else lives between steps: adapters, their gradients, the optimiser's states. */
   training: number;
-  gradients: number;
   /** What a forward pass leaves for the backward pass, with the batch. */
   activations: number;
   /** Everything else at the peak: scratch, and activations that the backward pass makes again. */
@@ -47,7 +47,7 @@ interface Host {
   dispatches: number;
   copies: number;
   submits: number;
-  /** Until the step has been recorded and submitted; the device works meanwhile. */
+  /** Until a step alone has been recorded and submitted; the device works meanwhile. */
   recordMs: number;
   microsecondsPerDispatch: number;
   /** How often a step waits for the device, reading loss and norm at its end included. */
@@ -83,9 +83,7 @@ export async function measureSteps(
     target_modules: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
   };
   const trainables = attachAdapters(model, parsePeftConfig(adapter, 'bench'), { uniform: () => random.uniform() });
-  const adapterBytes = device.memory.liveBytes - began - weights;
   for (const checkpointing of options.checkpointing) {
-    const before = device.memory.liveBytes;
     const optimizer = new AdamW8bit(trainables);
     const trainer = new Trainer(model, {
       optimizer,
@@ -94,12 +92,7 @@ export async function measureSteps(
       gradient_checkpointing: checkpointing,
       seed: 1,
     });
-    const known = {
-      weights,
-      training: device.memory.liveBytes - before + adapterBytes,
-      gradients: trainables.reduce((sum, { tensor }) => sum + 4 * tensor.size, 0),
-    };
-    report(await measureMode(setting, model, trainer, { ...options, mode: checkpointing, known }));
+    report(await measureMode(setting, model, trainer, { ...options, mode: checkpointing, weights, began }));
     trainer.dispose();
     optimizer.dispose();
     device.trim();
@@ -112,14 +105,16 @@ interface ModeOptions {
   mode: Checkpointing;
   steps: number;
   profile: boolean;
-  known: Pick<Memory, 'weights' | 'training' | 'gradients'>;
+  /** Bytes of the base model, and those that lived before it. */
+  weights: number;
+  began: number;
 }
 
 async function measureMode(
   { device, config, rows, seq }: Setting,
   model: Llama,
   trainer: Trainer,
-  { mode, steps, profile, known }: ModeOptions,
+  { mode, steps, profile, weights, began }: ModeOptions,
 ): Promise<StepReport> {
   const random = new Random(11);
   const documents = () =>
@@ -130,44 +125,21 @@ async function measureMode(
       }),
     );
   for (let step = 0; step < 2; step++) await trainer.step([documents()]);
-  await device.finish();
-  const { created } = device.memory;
-  const [seconds, losses]: number[][] = [[], []];
-  let [peak, skipped] = [0, 0];
-  let host: Omit<Host, 'buffersMade'> | null = null;
-  for (let step = 0; step < steps; step++) {
-    const batch = documents();
-    const start = performance.now();
-    const work = device.work;
-    const running = trainer.step([batch]);
-    // Up to its first wait a step has run by now.
-    const recordMs = performance.now() - start;
-    const recorded = device.work;
-    const result = await running;
-    await device.finish();
-    seconds.push((performance.now() - start) / 1000);
-    losses.push(result.loss);
-    skipped += Number(result.skipped);
-    peak = Math.max(peak, result.peakBytes);
-    const dispatches = device.work.dispatches - work.dispatches;
-    host = {
-      dispatches,
-      copies: device.work.copies - work.copies,
-      submits: device.work.submits - work.submits,
-      recordMs,
-      microsecondsPerDispatch: (1000 * recordMs) / (recorded.dispatches - work.dispatches),
-      waits: device.work.waits - work.waits - 1,
-      waitsInside: recorded.dispatches === device.work.dispatches ? 0 : 1,
-    };
-  }
-  const buffersMade = device.memory.created - created;
-  const reserved = device.memory.reservedBytes;
-  const activations = keptByForward(model, documents(), mode);
+  const { created, liveBytes } = device.memory;
+  const training = liveBytes - began - weights;
+  const reports: TrainerReport[] = [];
+  const batches = Array.from({ length: steps }, () => [documents()]);
+  for await (const report of trainer.steps(batches)) reports.push(report);
+  const host = await hostOf(device, trainer, documents());
+  const { created: createdSince, reservedBytes: reserved } = device.memory;
   const commands = profile
     ? await device.profile(async () => {
         await trainer.step([documents()]);
       })
     : null;
+  const activations = keptByForward(model, documents(), mode);
+  const peak = Math.max(...reports.map(({ peakBytes }) => peakBytes)) - began;
+  const seconds = reports.map((report) => report.seconds);
   const tokens = rows * seq;
   const rate = tokens / median(seconds);
   return {
@@ -176,11 +148,38 @@ async function measureMode(
     seconds,
     tokensPerSecond: rate,
     tflops: (rate * tokenFlops(config, seq, mode === 'full' ? 1 : 0)) / 1e12,
-    losses,
-    skipped,
-    memory: { ...known, activations, scratch: peak - sum(Object.values(known)) - activations, peak, reserved },
-    host: { ...(host as Omit<Host, 'buffersMade'>), buffersMade },
+    losses: reports.map(({ loss }) => loss),
+    skipped: reports.filter((report) => report.skipped).length,
+    memory: { weights, training, activations, scratch: peak - weights - training - activations, peak, reserved },
+    host: { ...host, buffersMade: createdSince - created },
     profile: commands ? { gpuMs: milliseconds(commands), lines: profileOf(commands) } : undefined,
+  };
+}
+
+/** What one step costs the host, alone. */
+async function hostOf(
+  device: Device,
+  trainer: Trainer,
+  documents: readonly Document[],
+): Promise<Omit<Host, 'buffersMade'>> {
+  await device.finish();
+  const before = device.work;
+  const start = performance.now();
+  const running = trainer.step([documents]);
+  // A step runs up to its first wait before it returns.
+  const recordMs = performance.now() - start;
+  const recorded = device.work;
+  await running;
+  const after = device.work;
+  const dispatches = after.dispatches - before.dispatches;
+  return {
+    dispatches,
+    copies: after.copies - before.copies,
+    submits: after.submits - before.submits,
+    recordMs,
+    microsecondsPerDispatch: (1000 * recordMs) / dispatches,
+    waits: after.waits - before.waits,
+    waitsInside: after.dispatches > recorded.dispatches ? 1 : 0,
   };
 }
 
@@ -196,8 +195,4 @@ function keptByForward(model: Llama, documents: readonly Document[], mode: Check
     tape.release();
     return kept;
   });
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

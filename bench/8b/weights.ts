@@ -43,9 +43,10 @@ export class NormalSource {
 /** A Llama of random weights: NF4 with double quantisation in the blocks, f16 embedding and head, norms of one. */
 export async function randomLlama(device: Device, config: LlamaConfig): Promise<Llama> {
   const deviations = { plain: 0.02, residual: 0.02 / Math.sqrt(2 * config.num_hidden_layers) };
+  const block = Math.min(BLOCK, config.vocab_size * config.hidden_size);
   const sources = {
-    plain: new NormalSource(device, deviations.plain),
-    residual: new NormalSource(device, deviations.residual),
+    plain: new NormalSource(device, deviations.plain, block),
+    residual: new NormalSource(device, deviations.residual, block),
   };
   const weights = new Map<string, Tensor>();
   for (const [name, shape] of weightShapes(config)) {

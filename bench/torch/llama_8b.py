@@ -105,5 +105,8 @@ def adapt(model, rank):
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
     adapted.train()
     return adapted

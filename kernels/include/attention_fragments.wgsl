@@ -5,6 +5,8 @@ const CHUNKS = WIDTH / 8u;
 // Elements between the rows of a tile of heads in workgroup memory: eight rows lie in different banks.
 const STRIDE = CHUNKS + 1u;
 const LOG2_E = 1.4426950408889634;
+// Eight halves.
+const NANS = vec4u(0x7e007e00u);
 const LN_2 = 0.6931471805599453;
 
 // Least start, greatest end, greatest start and least end of the ranges of `count` queries from `first` on, or of some more.

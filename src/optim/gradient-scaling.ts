@@ -31,6 +31,11 @@ export interface ScalingReport {
   skipped: number;
 }
 
+/** What the {@link GradientScaling.stats} of a step say. */
+export function scalingReport([loss_scale, , found, grad_norm, , skipped]: Iterable<number>): ScalingReport {
+  return { loss_scale, grad_norm, found_inf: found !== 0, skipped };
+}
+
 /**
  * Dynamic loss scaling and clipping by global norm, wholly on the GPU: multiply the gradient of the loss by
  * {@link lossScale}, then each step call measure, `optimizer.step({ lr, stats })` and update.
@@ -98,8 +103,7 @@ export class GradientScaling {
   }
 
   async read(): Promise<ScalingReport> {
-    const [loss_scale, , found, grad_norm, , skipped] = await this.stats.data();
-    return { loss_scale, grad_norm, found_inf: found !== 0, skipped };
+    return scalingReport(await this.stats.data());
   }
 
   /** Everything for an exact resume: scale, steps since it changed and skipped steps. */

@@ -2,7 +2,7 @@ import { complain } from '../errors.ts';
 import { contiguous } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import type { HostArray } from '../tensor/dtype.ts';
-import { TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
+import { TILE_COLUMNS, TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
@@ -101,27 +101,41 @@ export class Nf4Tensor extends Tensor {
     const bytes = 2 * tiledSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
     const y = Tensor.empty(device, [tiledSize(n, k)], 'f16');
+    const tiles = Math.ceil(k / TILE_DEPTH);
+    if (transposed) {
+      device.run({
+        kernel: 'nf4-transpose.wgsl',
+        defines: { SCALE: this.scales.kind },
+        constants: { BLOCK: this.blocksize },
+        bindings: { packed: this.packed, ...this.#scaleBindings(), y },
+        params: { n, k, tiles, zero: 0 },
+        workgroups: [Math.ceil(n / TILE_COLUMNS), Math.ceil((tiles * TILE_DEPTH) / 128), 1],
+      });
+      return y;
+    }
     if (k % TILE_DEPTH !== 0) device.zero(y);
-    this.#dequantize(transposed ? 'tiles' : 'tiles_transposed', 0, size, y, Math.ceil(k / TILE_DEPTH));
+    this.#dequantize('tiles', 0, size, y, tiles);
     return y;
   }
 
-  #dequantize(ORDER: string, start: number, end: number, y: Tensor, tiles = 0): void {
+  #scaleBindings(): Record<string, Tensor> {
+    const { scales } = this;
+    if (scales.kind === 'plain') return { absmax: scales.absmax };
+    return {
+      absmax: scales.codes,
+      nested_absmax: scales.absmax,
+      nested_map: scales.map,
+      nested_offset: scales.offset,
+    };
+  }
+
+  #dequantize(ORDER: 'rows' | 'tiles', start: number, end: number, y: Tensor, tiles = 0): void {
     const { device, shape, blocksize, scales } = this;
-    const bound: Record<string, Tensor> =
-      scales.kind === 'plain'
-        ? { absmax: scales.absmax }
-        : {
-            absmax: scales.codes,
-            nested_absmax: scales.absmax,
-            nested_map: scales.map,
-            nested_offset: scales.offset,
-          };
     device.run({
       kernel: 'nf4-dequantize.wgsl',
       defines: { SCALE: scales.kind, Y: y.dtype, ORDER },
       constants: { BLOCK: blocksize },
-      bindings: { packed: this.packed.slice(0, start / 2, Math.ceil(end / 2)), ...bound, y },
+      bindings: { packed: this.packed.slice(0, start / 2, Math.ceil(end / 2)), ...this.#scaleBindings(), y },
       params: {
         count: end - start,
         first_block: start / blocksize,
@@ -267,7 +281,7 @@ export const variants: KernelVariant[] = [
   ),
   ...[
     ...combinations({ SCALE: ['plain', 'nested'], Y: ['f32', 'f16'], ORDER: ['rows'] }),
-    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f16'], ORDER: ['tiles', 'tiles_transposed'] }),
+    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f16'], ORDER: ['tiles'] }),
   ].map((defines) => ({
     kernel: 'nf4-dequantize.wgsl',
     defines,
@@ -276,6 +290,17 @@ export const variants: KernelVariant[] = [
       'packed',
       'absmax',
       ...(defines.SCALE === 'nested' ? ['nested_absmax', 'nested_map', 'nested_offset'] : []),
+      'y',
+    ],
+  })),
+  ...['plain', 'nested'].map((SCALE) => ({
+    kernel: 'nf4-transpose.wgsl',
+    defines: { SCALE },
+    constants: { BLOCK: 64 },
+    bindings: [
+      'packed',
+      'absmax',
+      ...(SCALE === 'nested' ? ['nested_absmax', 'nested_map', 'nested_offset'] : []),
       'y',
     ],
   })),

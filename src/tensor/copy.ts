@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import { BYTES, type DType } from './dtype.ts';
+import { packGroups, packQuads } from './packs.ts';
 import { flatParts } from './parts.ts';
 import type { KernelChoice } from './pipelines.ts';
 import { sizeOf } from './shape.ts';
@@ -38,10 +39,20 @@ function conversion(from: DType, to: DType): KernelChoice {
   return { kernel: 'copy.wgsl', defines: { X: from, Y: to, PAIR: 'vec2f' } };
 }
 
+const isFloat = (dtype: DType) => dtype === 'f32' || dtype === 'f16';
+
+/** The kernel between floats where all that is copied lies in runs of whole packs. */
+function packedCopy(from: DType, to: DType) {
+  return { kernel: 'copy_packs.wgsl', defines: { X: from, Y: to, QUADS: packQuads(from, to) } };
+}
+
 const DTYPES: readonly DType[] = ['f32', 'f16', 'i32', 'u32', 'u8'];
 
 export const variants: KernelVariant[] = DTYPES.flatMap((from) =>
-  DTYPES.map((to) => ({ ...conversion(from, to), bindings: ['x', 'y'] })),
+  DTYPES.flatMap((to) => {
+    const choices = [conversion(from, to), ...(isFloat(from) && isFloat(to) ? [packedCopy(from, to)] : [])];
+    return choices.map((choice) => ({ ...choice, bindings: ['x', 'y'] }));
+  }),
 );
 
 /**
@@ -75,7 +86,7 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
     x.device.scope(() => {
       const out = to.bindable ? to : Tensor.empty(x.device, to.shape, dtype);
       x.device.run({
-        ...conversion(x.dtype, dtype),
+        ...copyKernel(x.dtype, dtype, to.size, (pack) => inPacks(view, x.offset, first, pack)),
         bindings: { x: new Tensor(x.device, x.storage, x.dtype, [elements], { offset: start }), y: out },
         params: {
           shape: four(view.shape, 1),
@@ -85,11 +96,24 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
           first,
           count: to.size,
         },
-        workgroups: Math.ceil(to.size / (dtype === 'u8' ? 256 : 128)),
       });
       if (out !== to) x.device.copy(out, to);
     });
   return y;
+}
+
+/** The kernel that converts `count` elements, and its workgroups; `packed` tells whether it may move that many at once. */
+function copyKernel(from: DType, to: DType, count: number, packed: (elements: number) => boolean) {
+  const choice = packedCopy(from, to);
+  const { QUADS } = choice.defines;
+  if (isFloat(from) && isFloat(to) && packed(4 * QUADS)) return { ...choice, workgroups: packGroups(count, QUADS) };
+  return { ...conversion(from, to), workgroups: Math.ceil(count / (to === 'u8' ? 256 : 128)) };
+}
+
+/** Whether all elements of a view from row-major number `first` on lie in runs of `pack`, the last one perhaps broken. */
+function inPacks({ shape, strides }: View, offset: number, first: number, pack: number): boolean {
+  const runs = strides.at(-1) === 1 && (shape.length === 1 || shape.at(-1)! % pack === 0);
+  return runs && [offset, first, ...strides.slice(0, -1)].every((place) => place % pack === 0);
 }
 
 interface View {
@@ -145,10 +169,9 @@ function* bindableParts(x: Tensor, view: View, y: Tensor): Generator<Part> {
 export function convertInto(x: Tensor, y: Tensor): void {
   for (const [from, to] of flatParts([x, y]))
     x.device.run({
-      ...conversion(x.dtype, y.dtype),
+      ...copyKernel(x.dtype, y.dtype, to.size, () => true),
       bindings: { x: from, y: to },
       params: { shape: four([to.size], 1), strides: four([1], 0), offset: 0, first: 0, count: to.size },
-      workgroups: Math.ceil(to.size / (y.dtype === 'u8' ? 256 : 128)),
     });
 }
 

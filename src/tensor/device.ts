@@ -6,6 +6,7 @@ import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount } from './pool.ts';
 import { CommandQueue, type Param, type Range, type WorkCount } from './queue.ts';
+import { ReadbackBuffers } from './readback.ts';
 import { ScopeStack, Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 import type { TimedCommand } from './timestamps.ts';
@@ -49,6 +50,7 @@ export class Device {
   readonly #pool: BufferPool;
   readonly #queue: CommandQueue;
   readonly #pipelines: PipelineCache;
+  readonly #readbacks: ReadbackBuffers;
   #failure: Error | null = null;
   #waits = 0;
 
@@ -56,9 +58,16 @@ export class Device {
     this.#gpu = gpu;
     this.capabilities = capabilities;
     this.poison = poison;
-    this.#pool = new BufferPool((size) => this.#createBuffer(size));
+    this.#pool = new BufferPool({
+      create: (size) => this.#createBuffer(size),
+      destroy: (buffers) => {
+        this.#queue.forgetBindGroups();
+        for (const buffer of buffers) buffer.destroy();
+      },
+    });
     this.#queue = new CommandQueue(gpu);
     this.#pipelines = new PipelineCache(gpu);
+    this.#readbacks = new ReadbackBuffers(gpu);
     gpu.onuncapturederror = ({ error }: GPUUncapturedErrorEvent) => {
       // Not a defect: the device is too small for what was asked of it.
       const full = error.constructor.name === 'GPUOutOfMemoryError';
@@ -129,7 +138,6 @@ export class Device {
 
   /** Destroys buffers that nothing uses. */
   trim(): void {
-    this.#queue.forgetBindGroups();
     this.#pool.trim();
   }
 
@@ -182,18 +190,18 @@ export class Device {
 
   /** Launches a kernel; building it the first time. */
   run(launch: Launch): void {
-    const ranges = Object.entries(launch.bindings).map(([name, tensor]): [string, Range] => [
-      name,
-      this.#range(launch, name, tensor),
-    ]);
-    const kernel = this.#pipelines.get(
-      launch,
-      ranges.map(([name]) => name),
-    );
-    const groups = typeof launch.workgroups === 'number' ? this.#fold(launch.workgroups) : launch.workgroups;
+    const { bindings, params = {}, workgroups } = launch;
+    const names = Object.keys(bindings);
+    const kernel = this.#pipelines.get(launch, names);
+    const groups = typeof workgroups === 'number' ? this.#fold(workgroups) : workgroups;
     if (groups[0] * groups[1] * groups[2] === 0) return;
-    for (const name of kernel.writes) launch.bindings[name].storage.version++;
-    this.#queue.dispatch(kernel, ranges, launch.params ?? {}, groups);
+    const ranges: Range[] = [];
+    for (const { name, writable } of kernel.slots) {
+      const tensor = bindings[name];
+      ranges.push(this.#range(launch, name, tensor));
+      if (writable) tensor.storage.version++;
+    }
+    this.#queue.dispatch(kernel, ranges, params, groups);
   }
 
   /** Builds a kernel without running it: what the null backend is for. */
@@ -253,11 +261,7 @@ export class Device {
     const size = Math.ceil(tensor.bytes / 4) * 4;
     if (size === 0) return new ArrayBuffer(0);
     this.#waits++;
-    const staging = this.#gpu.createBuffer({
-      label: 'readback',
-      size,
-      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
-    });
+    const staging = this.#readbacks.take(size);
     try {
       this.#queue.copy(tensor.storage.buffer, tensor.byteOffset, staging, 0, size);
       this.#queue.flush();
@@ -266,9 +270,9 @@ export class Device {
         throw this.#failure ?? error;
       });
       this.check();
-      return staging.getMappedRange().slice(0);
+      return staging.getMappedRange(0, size).slice(0);
     } finally {
-      staging.destroy();
+      this.#readbacks.give(staging);
     }
   }
 
@@ -348,7 +352,10 @@ export class Device {
         expected: `at most ${maxBindingBytes} in one binding`,
         remedy: 'split the tensor by rows',
       });
-    return { buffer: tensor.storage.buffer, offset: tensor.byteOffset, size };
+    const { buffer } = tensor.storage;
+    // Bound as a whole where it can be: the next batch, a little longer or shorter, then finds the same bind groups.
+    const whole = tensor.byteOffset === 0 && buffer.size <= maxBindingBytes;
+    return { buffer, offset: tensor.byteOffset, size: whole ? buffer.size : size };
   }
 
   #fold(count: number): [number, number, number] {

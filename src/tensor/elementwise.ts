@@ -1,32 +1,46 @@
 import { complain } from '../errors.ts';
 import { castTo, contiguous, four } from './copy.ts';
 import { BYTES, type DType } from './dtype.ts';
+import { packGroups, packQuads } from './packs.ts';
 import { flatParts } from './parts.ts';
 import { broadcastShapes, sameShape, sizeOf } from './shape.ts';
 import { Tensor } from './tensor.ts';
 import { combinations, type KernelVariant } from './variants.ts';
+
+const FLOATS: readonly DType[] = ['f32', 'f16'];
 
 /** Expressions that launchers of src/tensor use; those of operations are listed with the operations. */
 export const variants: KernelVariant[] = [
   ...expressionVariants('unary', 'a * alpha'),
   ...expressionVariants('dense', 'a + b'),
   ...expressionVariants('binary', 'a + b'),
-  ...combinations({ X: ['f32', 'f16'] }).map((defines) => ({
-    kernel: 'accumulate.wgsl',
-    defines,
-    bindings: ['x', 'y'],
-  })),
+  ...FLOATS.map((X) => ({ kernel: 'accumulate.wgsl', defines: { X, QUADS: 1 }, bindings: ['x', 'y'] })),
 ];
 
 /** The variants of an expression in every dtype. */
-export function expressionVariants(entry: 'unary' | 'dense' | 'binary', expression: string): KernelVariant[] {
-  const floats = ['f32', 'f16'];
-  return combinations({ A: floats, B: entry === 'unary' ? ['f32'] : floats, Y: floats }).map((defines) => ({
+export function expressionVariants(kind: 'unary' | 'dense' | 'binary', expression: string): KernelVariant[] {
+  return combinations({ A: FLOATS, B: kind === 'unary' ? ['f32'] : FLOATS, Y: FLOATS }).map(({ A, B, Y }) => {
+    if (kind === 'unary') return { ...denseKernel(expression, A, null, Y), bindings: ['a', 'y'] };
+    const choice = kind === 'dense' ? denseKernel(expression, A, B, Y) : binaryKernel(expression, A, B, Y);
+    return { ...choice, bindings: ['a', 'b', 'y'] };
+  });
+}
+
+/** The kernel for contiguous operands of one shape; with `b` null for one operand. */
+function denseKernel(expression: string, a: DType, b: DType | null, y: DType) {
+  const QUADS = packQuads(a, b ?? a, y);
+  return {
+    kernel: 'elementwise_dense.wgsl',
+    entry: b ? 'dense' : 'unary',
+    defines: { A: a, B: b ?? a, Y: y, EXPR: expression, QUADS },
+  };
+}
+
+function binaryKernel(expression: string, a: DType, b: DType, y: DType) {
+  return {
     kernel: 'elementwise.wgsl',
-    entry,
-    defines: { ...defines, EXPR: expression },
-    bindings: entry === 'unary' ? ['a', 'y'] : ['a', 'b', 'y'],
-  }));
+    defines: { A: a, B: b, Y: y, EXPR: expression },
+  };
 }
 
 /**
@@ -36,14 +50,13 @@ export function expressionVariants(entry: 'unary' | 'dense' | 'binary', expressi
  */
 export function mapUnary(expression: string, x: Tensor, alpha = 0, dtype: DType = x.dtype): Tensor {
   const y = Tensor.empty(x.device, x.shape, dtype);
+  const choice = denseKernel(expression, x.dtype, null, dtype);
   for (const [a, out] of flatParts([contiguous(x), y]))
     x.device.run({
-      kernel: 'elementwise.wgsl',
-      entry: 'unary',
-      defines: { A: x.dtype, B: 'f32', Y: dtype, EXPR: expression },
+      ...choice,
       bindings: { a, y: out },
-      params: { shape: [1, 1, 1, 1], a_strides: [0, 0, 0, 0], b_strides: [0, 0, 0, 0], count: out.size, alpha },
-      workgroups: Math.ceil(out.size / 128),
+      params: { count: out.size, alpha },
+      workgroups: packGroups(out.size, choice.defines.QUADS),
     });
   return y;
 }
@@ -68,16 +81,14 @@ export function mapBinary(
   if (cut && BYTES[dtype] < 4 && !sameShape(a.shape, b.shape))
     return castTo(mapBinary(name, expression, a, b, alpha, 'f32'), dtype);
   const y = Tensor.empty(a.device, shape, dtype);
-  const defines = { A: a.dtype, B: b.dtype, Y: dtype, EXPR: expression };
   if (sameShape(a.shape, b.shape)) {
+    const choice = denseKernel(expression, a.dtype, b.dtype, dtype);
     for (const [x, z, out] of flatParts([contiguous(a), contiguous(b), y]))
       a.device.run({
-        kernel: 'elementwise.wgsl',
-        entry: 'dense',
-        defines,
+        ...choice,
         bindings: { a: x, b: z, y: out },
-        params: { shape: [1, 1, 1, 1], a_strides: [0, 0, 0, 0], b_strides: [0, 0, 0, 0], count: out.size, alpha },
-        workgroups: Math.ceil(out.size / 128),
+        params: { count: out.size, alpha },
+        workgroups: packGroups(out.size, choice.defines.QUADS),
       });
     return y;
   }
@@ -90,9 +101,7 @@ export function mapBinary(
     });
   broadcast(contiguous(a), contiguous(b), y, (x, z, out) =>
     a.device.run({
-      kernel: 'elementwise.wgsl',
-      entry: 'binary',
-      defines,
+      ...binaryKernel(expression, a.dtype, b.dtype, dtype),
       bindings: { a: x, b: z, y: out },
       params: {
         shape: four(out.shape, 1),
@@ -148,9 +157,9 @@ export function addInto(target: Tensor, x: Tensor): void {
   for (const [into, from] of flatParts([target, contiguous(x)]))
     target.device.run({
       kernel: 'accumulate.wgsl',
-      defines: { X: x.dtype },
+      defines: { X: x.dtype, QUADS: 1 },
       bindings: { x: from, y: into },
       params: { count: into.size },
-      workgroups: Math.ceil(into.size / 64),
+      workgroups: packGroups(into.size, 1),
     });
 }

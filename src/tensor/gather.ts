@@ -1,17 +1,23 @@
 import { castTo, contiguous } from './copy.ts';
 import type { DType } from './dtype.ts';
 import type { Indices } from './indices.ts';
+import { packGroups, packQuads } from './packs.ts';
 import { flatParts, rowParts } from './parts.ts';
 import { Tensor } from './tensor.ts';
 import { combinations, type KernelVariant } from './variants.ts';
 
-const FLOATS = ['f32', 'f16'];
+const FLOATS: readonly DType[] = ['f32', 'f16'];
 
 export const variants: KernelVariant[] = [
   ...combinations({ X: FLOATS, Y: FLOATS }).map((defines) => ({
     kernel: 'gather.wgsl',
     entry: 'gather',
     defines,
+    bindings: ['x', 'y', 'ids'],
+  })),
+  ...combinations({ X: FLOATS, Y: FLOATS }).map(({ X, Y }) => ({
+    kernel: 'gather_packs.wgsl',
+    defines: { X, Y, QUADS: packQuads(X, Y) },
     bindings: ['x', 'y', 'ids'],
   })),
   ...FLOATS.flatMap((X) => [
@@ -37,24 +43,55 @@ export function gatherRows(matrix: Tensor, ids: Indices, dtype: DType = matrix.d
   const shape = [ids.length, width];
   return device.scope(() => {
     const parts = rowParts(contiguous(matrix));
+    if (parts.length === 1) return gatherWhole(parts[0].rows, ids, Tensor.empty(device, shape, dtype));
     // Two rows that share a word of f16 may lie in different parts: parts are collected in f32.
-    const whole = parts.length === 1;
-    const y = whole ? Tensor.empty(device, shape, dtype) : Tensor.zeros(device, shape);
+    const total = Tensor.zeros(device, shape);
     let first = 0;
-    for (const [out] of flatParts([y])) {
+    for (const [out] of flatParts([total])) {
       for (const { row, rows } of parts)
         device.run({
           kernel: 'gather.wgsl',
-          entry: whole ? 'gather' : 'gather_part',
-          defines: { X: matrix.dtype, Y: y.dtype },
-          bindings: { x: rows, [whole ? 'y' : 'total']: out, ids: ids.tensor },
+          entry: 'gather_part',
+          defines: { X: matrix.dtype, Y: 'f32' },
+          bindings: { x: rows, total: out, ids: ids.tensor },
           params: { ...NONE, width, count: out.size, first, x_begin: row, x_end: row + rows.shape[0] },
-          workgroups: Math.ceil(out.size / (whole ? 128 : 64)),
+          workgroups: Math.ceil(out.size / 64),
         });
       first += out.size;
     }
-    return castTo(y, dtype);
+    return castTo(total, dtype);
   });
+}
+
+/** {@link gatherRows} of a matrix that fits one binding, into `y`. */
+function gatherWhole(matrix: Tensor, ids: Indices, y: Tensor): Tensor {
+  const width = matrix.shape[1];
+  const QUADS = packQuads(matrix.dtype, y.dtype);
+  const defines = { X: matrix.dtype, Y: y.dtype };
+  const pack = 4 * QUADS;
+  let first = 0;
+  for (const [out] of flatParts([y])) {
+    const bindings = { x: matrix, y: out, ids: ids.tensor };
+    if (width % pack === 0)
+      y.device.run({
+        kernel: 'gather_packs.wgsl',
+        defines: { ...defines, QUADS },
+        bindings,
+        params: { row: width / pack, count: out.size, first: first / pack },
+        workgroups: packGroups(out.size, QUADS),
+      });
+    else
+      y.device.run({
+        kernel: 'gather.wgsl',
+        entry: 'gather',
+        defines,
+        bindings,
+        params: { ...NONE, width, count: out.size, first },
+        workgroups: Math.ceil(out.size / 128),
+      });
+    first += out.size;
+  }
+  return y;
 }
 
 const NONE = { width: 0, count: 0, first: 0, x_begin: 0, x_end: 0, row_begin: 0, id_begin: 0 };

@@ -2,6 +2,7 @@
 export interface MemoryCount {
   /** Buffers handed out and not given back. */
   live: number;
+  /** Bytes that they were asked for, rounded up: the same work counts the same, whichever buffers it gets. */
   liveBytes: number;
   /** The most that `liveBytes` has been since the last {@link BufferPool.resetPeak}. */
   peakBytes: number;
@@ -11,19 +12,49 @@ export interface MemoryCount {
   created: number;
 }
 
+/** How a pool gets buffers and gives them back to the device. */
+export interface BufferSource {
+  create(bytes: number): GPUBuffer;
+  /** Called with buffers that nothing uses but work recorded so far. */
+  destroy(buffers: readonly GPUBuffer[]): void;
+}
+
+/** A free buffer that is larger than what is asked for is taken up to this factor. */
+const LOOSEST_FIT = 1.25;
+/** Beyond the most that was ever in use, buffers may lie free for this part of it; then those that lie longest go. */
+const FREE_SHARE = 0.125;
+/** Too little to give back. */
+const LEAST_BUDGET = 64 * 2 ** 20;
+
+interface Free {
+  buffer: GPUBuffer;
+  /** Order of creation. */
+  id: number;
+  /** When it was given back: grows. */
+  since: number;
+}
+
 /**
  * Reuses GPU buffers: Dawn's wrappers are not collected in time, and allocation costs more than most kernels.
  *
  * Sizes are rounded up to eighths of a power of two, so that a step which allocates nearly the same sizes as
- * the one before finds its buffers again. Reuse needs no waiting: one queue runs everything in order.
+ * the one before finds its buffers again. Of several free buffers the oldest is taken: a step that does the same as
+ * the one before gets the very same buffers in the same places, and bind groups made for them serve again. Reuse needs
+ * no waiting: one queue runs everything in order.
  */
 export class BufferPool {
-  readonly #free = new Map<number, GPUBuffer[]>();
+  /** By size; the oldest last. */
+  readonly #free = new Map<number, Free[]>();
+  readonly #ids = new WeakMap<GPUBuffer, number>();
   readonly #count: MemoryCount = { live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 0, created: 0 };
-  readonly #create: (bytes: number) => GPUBuffer;
+  readonly #source: BufferSource;
+  /** Bytes of the buffers handed out, which may be larger than asked for, and their most since the last trim. */
+  #used = 0;
+  #most = 0;
+  #given = 0;
 
-  constructor(create: (bytes: number) => GPUBuffer) {
-    this.#create = create;
+  constructor(source: BufferSource) {
+    this.#source = source;
   }
 
   get memory(): Readonly<MemoryCount> {
@@ -36,34 +67,84 @@ export class BufferPool {
 
   take(bytes: number): GPUBuffer {
     const size = sizeClass(bytes);
-    let buffer = this.#free.get(size)?.pop();
-    if (!buffer) {
-      buffer = this.#create(size);
-      this.#count.reservedBytes += size;
-      this.#count.created++;
-    }
-    this.#count.live++;
-    this.#count.liveBytes += size;
-    this.#count.peakBytes = Math.max(this.#count.peakBytes, this.#count.liveBytes);
+    const buffer = this.#reuse(size) ?? this.#make(size);
+    const count = this.#count;
+    count.live++;
+    count.liveBytes += size;
+    count.peakBytes = Math.max(count.peakBytes, count.liveBytes);
+    this.#used += buffer.size;
+    this.#most = Math.max(this.#most, this.#used);
     return buffer;
   }
 
-  give(buffer: GPUBuffer): void {
+  /** @param bytes what it was taken for */
+  give(buffer: GPUBuffer, bytes: number): void {
     this.#count.live--;
-    this.#count.liveBytes -= buffer.size;
-    const list = this.#free.get(buffer.size);
-    if (list) list.push(buffer);
-    else this.#free.set(buffer.size, [buffer]);
+    this.#count.liveBytes -= sizeClass(bytes);
+    this.#used -= buffer.size;
+    const id = this.#ids.get(buffer) as number;
+    let list = this.#free.get(buffer.size);
+    if (!list) {
+      list = [];
+      this.#free.set(buffer.size, list);
+    }
+    let [low, high] = [0, list.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (list[middle].id > id) low = middle + 1;
+      else high = middle;
+    }
+    list.splice(low, 0, { buffer, id, since: this.#given++ });
   }
 
   /** Destroys the free buffers, giving their memory back to the device. */
   trim(): void {
-    for (const list of this.#free.values())
-      for (const buffer of list) {
-        this.#count.reservedBytes -= buffer.size;
-        buffer.destroy();
-      }
-    this.#free.clear();
+    this.#destroy([...this.#free.values()].flat());
+    this.#most = this.#used;
+  }
+
+  #reuse(size: number): GPUBuffer | undefined {
+    for (let fit = size; fit <= LOOSEST_FIT * size; fit = sizeClass(fit + 1)) {
+      const found = this.#free.get(fit)?.pop();
+      if (found) return found.buffer;
+    }
+    return undefined;
+  }
+
+  #make(size: number): GPUBuffer {
+    const count = this.#count;
+    const most = Math.max(this.#most, this.#used + size);
+    const reserved = count.reservedBytes + size;
+    // All of the share at once, because a destruction ends a batch of work and forgets what was made for its buffers.
+    if (reserved > Math.max(LEAST_BUDGET, (1 + FREE_SHARE) * most)) this.#destroy(this.#longestFree(reserved - most));
+    const buffer = this.#source.create(size);
+    this.#ids.set(buffer, count.created++);
+    count.reservedBytes += size;
+    return buffer;
+  }
+
+  /** Free buffers that make at least so many bytes, as far as there are. */
+  #longestFree(bytes: number): Free[] {
+    const all = [...this.#free.values()].flat().sort((a, b) => a.since - b.since);
+    let sum = 0;
+    const enough = all.findIndex(({ buffer }) => {
+      sum += buffer.size;
+      return sum >= bytes;
+    });
+    return enough < 0 ? all : all.slice(0, enough + 1);
+  }
+
+  #destroy(free: readonly Free[]): void {
+    if (free.length === 0) return;
+    for (const { buffer } of free) {
+      const list = this.#free.get(buffer.size) as Free[];
+      list.splice(
+        list.findIndex((other) => other.buffer === buffer),
+        1,
+      );
+      this.#count.reservedBytes -= buffer.size;
+    }
+    this.#source.destroy(free.map(({ buffer }) => buffer));
   }
 }
 

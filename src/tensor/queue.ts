@@ -26,7 +26,7 @@ const MAX_DISPATCHES = 512;
  * Bind groups kept for the next time. Batches of ever new sizes make ever new ones, and drivers fail when tens of
  * thousands live.
  */
-const MAX_GROUPS = 4096;
+const MAX_GROUPS = 16384;
 
 /**
  * Records dispatches into one compute pass and submits them in batches, because a submit costs as much as a
@@ -45,6 +45,8 @@ export class CommandQueue {
   #dispatches = 0;
   #encoder: GPUCommandEncoder | null = null;
   #pass: GPUComputePassEncoder | null = null;
+  /** Whose pipeline the pass has. */
+  #kernel: Kernel | null = null;
   #timestamps: Timestamps | null = null;
   readonly #work: WorkCount = { dispatches: 0, copies: 0, submits: 0 };
 
@@ -76,7 +78,7 @@ export class CommandQueue {
 
   dispatch(
     kernel: Kernel,
-    ranges: readonly [string, Range][],
+    ranges: readonly Range[],
     params: Readonly<Record<string, Param>>,
     groups: readonly [number, number, number],
   ): void {
@@ -95,7 +97,8 @@ export class CommandQueue {
       this.#pass = this.#commands().beginComputePass({ timestampWrites });
     }
     if (!this.#pass) this.#pass = this.#commands().beginComputePass();
-    this.#pass.setPipeline(kernel.pipeline);
+    if (this.#kernel !== kernel) this.#pass.setPipeline(kernel.pipeline);
+    this.#kernel = kernel;
     this.#pass.setBindGroup(0, bindGroup, offset === null ? [] : [offset]);
     this.#pass.dispatchWorkgroups(...groups);
     this.#dispatches++;
@@ -161,6 +164,7 @@ export class CommandQueue {
   #endPass(): void {
     this.#pass?.end();
     this.#pass = null;
+    this.#kernel = null;
   }
 
   #stage(kernel: Kernel, params: Readonly<Record<string, Param>>): number | null {
@@ -184,14 +188,15 @@ export class CommandQueue {
     return offset;
   }
 
-  #bindGroup(kernel: Kernel, ranges: readonly [string, Range][]): GPUBindGroup {
+  /** @param ranges in the order of the kernel's slots */
+  #bindGroup(kernel: Kernel, ranges: readonly Range[]): GPUBindGroup {
     let key = `${this.#id(kernel)}`;
-    for (const [, { buffer, offset, size }] of ranges) key += `|${this.#id(buffer)},${offset},${size}`;
+    for (const { buffer, offset, size } of ranges) key += `|${this.#id(buffer)},${offset},${size}`;
     let group = this.#groups.get(key);
     if (!group) {
-      const entries: GPUBindGroupEntry[] = ranges.map(([name, range]) => ({
-        binding: kernel.interface.bindings.get(name)!.binding,
-        resource: range,
+      const entries: GPUBindGroupEntry[] = ranges.map((resource, i) => ({
+        binding: kernel.slots[i].binding,
+        resource,
       }));
       if (kernel.interface.paramsBytes > 0)
         entries.push({ binding: 0, resource: { buffer: this.#uniforms, size: kernel.interface.paramsBytes } });

@@ -7,10 +7,12 @@ export class Storage {
   /** Counts recorded writes, so that what is made from the contents knows when they are others. */
   version = 0;
   readonly #buffer: GPUBuffer;
+  readonly #bytes: number;
   readonly #pool: BufferPool;
 
   constructor(pool: BufferPool, bytes: number) {
     this.#pool = pool;
+    this.#bytes = bytes;
     this.#buffer = pool.take(bytes);
   }
 
@@ -32,7 +34,7 @@ export class Storage {
 
   release(): void {
     if (this.freed) throw new UserError('tensor: released twice; give it one owner');
-    if (--this.#owners === 0) this.#pool.give(this.#buffer);
+    if (--this.#owners === 0) this.#pool.give(this.#buffer, this.#bytes);
   }
 }
 

@@ -24,6 +24,10 @@ export class Tensor {
   readonly dtype: DType;
   readonly shape: Shape;
   readonly strides: readonly number[];
+  /** Number of elements. */
+  readonly size: number;
+  /** Whether the elements lie in row-major order without gaps. */
+  readonly contiguous: boolean;
   /** First element, counted in elements from the start of the storage. */
   readonly offset: number;
   /** Training state, named as in PyTorch: leaves with `requires_grad` collect into `grad`. */
@@ -36,8 +40,12 @@ export class Tensor {
     this.#storage = storage;
     this.dtype = dtype;
     this.shape = [...shape];
-    this.strides = placement.strides ?? stridesOf(shape);
-    this.offset = placement.offset ?? 0;
+    this.size = sizeOf(shape);
+    const dense = stridesOf(shape);
+    const { strides = dense, offset = 0 } = placement;
+    this.strides = strides;
+    this.contiguous = strides === dense || shape.every((n, d) => n === 1 || strides[d] === dense[d]);
+    this.offset = offset;
   }
 
   /** A tensor with unset elements (NaN when the device poisons). */
@@ -84,21 +92,12 @@ export class Tensor {
     return [this.#storage];
   }
 
-  get size(): number {
-    return sizeOf(this.shape);
-  }
-
   get bytes(): number {
     return this.size * BYTES[this.dtype];
   }
 
   get byteOffset(): number {
     return this.offset * BYTES[this.dtype];
-  }
-
-  get contiguous(): boolean {
-    const dense = stridesOf(this.shape);
-    return this.shape.every((n, d) => n === 1 || this.strides[d] === dense[d]);
   }
 
   /** Whether a kernel can bind this tensor as it is. */

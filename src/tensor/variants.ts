@@ -11,9 +11,11 @@ export interface KernelVariant extends KernelChoice {
 }
 
 /** Every combination of values for some defines. */
-export function combinations(choices: Readonly<Record<string, readonly string[]>>): Record<string, string>[] {
-  return Object.entries(choices).reduce<Record<string, string>[]>(
+export function combinations<K extends string, V extends string>(
+  choices: Readonly<Record<K, readonly V[]>>,
+): Record<K, V>[] {
+  return Object.entries<readonly V[]>(choices).reduce<Record<string, V>[]>(
     (all, [name, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [name]: value }))),
     [{}],
-  );
+  ) as Record<K, V>[];
 }

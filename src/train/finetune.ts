@@ -173,7 +173,7 @@ export async function finetune(
     seed: config.seed,
   });
   try {
-    for (const microBatches of optimizerSteps(rows, config)) report(await trainer.step(microBatches));
+    for await (const step of trainer.steps(optimizerSteps(rows, config))) report(step);
   } finally {
     trainer.dispose();
     optimizer.dispose();

@@ -2,7 +2,7 @@ import { type Checkpointing, Tape, withTape } from '../autograd/tape.ts';
 import { complain } from '../errors.ts';
 import { batchOf, countTargets, type Document } from '../models/batch.ts';
 import type { Llama } from '../models/llama.ts';
-import { GradientScaling } from '../optim/gradient-scaling.ts';
+import { GradientScaling, scalingReport } from '../optim/gradient-scaling.ts';
 import type { Optimizer } from '../optim/optimizer.ts';
 import { addInto } from '../tensor/elementwise.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -37,19 +37,27 @@ export interface StepReport {
   peakBytes: number;
 }
 
+/** What the host knows of a step before the device has done it. */
+type Recorded = Pick<StepReport, 'step' | 'lr' | 'tokens' | 'targets' | 'peakBytes'> & { began: number };
+
 /** Runs optimiser steps over micro-batches. */
 export class Trainer {
   readonly model: Llama;
   readonly scaling: GradientScaling;
   readonly #options: TrainerOptions;
+  /** What the host reads of a step, f32: the loss, then the scaling's stats. */
+  readonly #results: Tensor;
   readonly #loss: Tensor;
   #step = 0;
+  /** When the last report arrived. */
+  #reported = 0;
 
   constructor(model: Llama, options: TrainerOptions) {
     this.model = model;
     this.#options = options;
-    this.#loss = model.device.persist(Tensor.zeros(model.device, [1]));
     this.scaling = new GradientScaling(model.device, { enabled: model.precision === 'mixed' });
+    this.#results = model.device.persist(Tensor.zeros(model.device, [1 + this.scaling.stats.size]));
+    this.#loss = this.#results.slice(0, 0, 1);
   }
 
   /**
@@ -58,6 +66,20 @@ export class Trainer {
    * @throws UserError when no token has a target, or when the loss is not a number
    */
   async step(microBatches: readonly (readonly Document[])[]): Promise<StepReport> {
+    return this.#record(microBatches);
+  }
+
+  /**
+   * Steps one after the other without a pause of the device: a report arrives while the step after it is under way
+   * already, so that the parameters are not those of the report. Errors are those of {@link step}.
+   */
+  steps(batches: Iterable<readonly (readonly Document[])[]>): AsyncGenerator<StepReport> {
+    const record = (microBatches: readonly (readonly Document[])[]) => this.#record(microBatches);
+    return oneBehind(batches, record);
+  }
+
+  /** Hands a step to the device; what it did is known later. */
+  #record(microBatches: readonly (readonly Document[])[]): Promise<StepReport> {
     const { device } = this.model;
     const { optimizer, rate, max_grad_norm } = this.#options;
     const began = performance.now();
@@ -82,28 +104,33 @@ export class Trainer {
       tensor.grad?.dispose();
       tensor.grad = null;
     }
-    const loss = await this.#loss.item();
-    const { grad_norm, found_inf, loss_scale } = await this.scaling.read();
-    this.#step++;
+    device.copy(this.scaling.stats, this.#results.slice(0, 1, this.#results.size));
+    return this.#report({
+      step: ++this.#step,
+      lr,
+      tokens: microBatches.flat().reduce((sum, document) => sum + document.input_ids.length, 0),
+      targets,
+      began,
+      peakBytes: device.memory.peakBytes,
+    });
+  }
+
+  /** Reads back what the step that was recorded last did. */
+  async #report({ began, ...known }: Recorded): Promise<StepReport> {
+    const [loss, ...stats] = await this.#results.data();
+    const { grad_norm, found_inf, loss_scale } = scalingReport(stats);
     if (Number.isNaN(loss))
       throw complain({
-        where: `train: step ${this.#step}`,
+        where: `train: step ${known.step}`,
         got: 'a loss that is not a number',
         expected: 'a finite loss',
         remedy: 'lower learning_rate, or check the base model and the data of this step',
       });
-    return {
-      step: this.#step,
-      loss,
-      lr,
-      grad_norm,
-      tokens: microBatches.flat().reduce((sum, document) => sum + document.input_ids.length, 0),
-      targets,
-      seconds: (performance.now() - began) / 1000,
-      skipped: found_inf,
-      loss_scale,
-      peakBytes: device.memory.peakBytes,
-    };
+    const now = performance.now();
+    // A step that was recorded while the one before ran has the device from that one's end on.
+    const seconds = (now - Math.max(began, this.#reported)) / 1000;
+    this.#reported = now;
+    return { ...known, loss, grad_norm, skipped: found_inf, loss_scale, seconds };
   }
 
   #backward(documents: readonly Document[], targets: number, index: number): void {
@@ -121,7 +148,27 @@ export class Trainer {
   }
 
   dispose(): void {
-    this.#loss.dispose();
+    this.#results.dispose();
     this.scaling.dispose();
+  }
+}
+
+/** Results in order, each awaited only when the work after it has been started too; if that fails, still before. */
+async function* oneBehind<T, R>(inputs: Iterable<T>, start: (input: T) => Promise<R>): AsyncGenerator<R> {
+  let last: Promise<R> | null = null;
+  const iterator = inputs[Symbol.iterator]();
+  for (let more = true; more; ) {
+    let next: Promise<R> | null = null;
+    try {
+      const { value, done } = iterator.next();
+      more = !done;
+      if (!done) next = start(value);
+    } catch (error) {
+      if (last) yield await last;
+      throw error;
+    }
+    next?.catch(() => {}); // Thrown when its turn comes.
+    if (last) yield await last;
+    last = next;
   }
 }

@@ -33,6 +33,7 @@ describe('embedding', () => {
       [2, 3, 5],
       [7, 5, 1],
       [31, 17, 64],
+      [19, 12, 9],
       [97, 64, 13],
     ])
       await check(device, vocabulary, width, count, dtype);

@@ -1,16 +1,30 @@
 import { describe, expect, test } from 'vitest';
 import { dropout, dropoutOperation, isDropped } from '../../src/autograd/ops/dropout.ts';
-import { rmsNormOperation } from '../../src/autograd/ops/rms-norm.ts';
+import { add, scale } from '../../src/autograd/ops/elementwise.ts';
+import { rmsNorm, rmsNormOperation } from '../../src/autograd/ops/rms-norm.ts';
 import { ropeOperation } from '../../src/autograd/ops/rope.ts';
 import { swiglu, swigluOperation } from '../../src/autograd/ops/swiglu.ts';
 import { RopeTable } from '../../src/autograd/rope-table.ts';
+import { Tape, withTape } from '../../src/autograd/tape.ts';
 import { Indices } from '../../src/tensor/indices.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
-import { checkOp } from '../support/check-op.ts';
+import { checkOp, compare, normals } from '../support/check-op.ts';
 import { limitedDevice, testDevice } from '../support/device.ts';
+import { OPERATION_TOLERANCE } from '../support/operation-tolerances.ts';
 
 describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
-  test.each([[[1, 3]], [[3, 7]], [[67, 5]], [[5, 2, 33]], [[130, 129]]])('rmsNorm %j', async (shape) => {
+  // Widths that are multiples of 4 and others; rows for 16, 64 and 256 threads.
+  test.each([
+    [[1, 3]],
+    [[3, 7]],
+    [[67, 5]],
+    [[5, 2, 33]],
+    [[130, 129]],
+    [[1, 4]],
+    [[67, 20]],
+    [[3, 2, 260]],
+    [[2, 2052]],
+  ])('rmsNorm %j', async (shape) => {
     const inputs = [{ shape, dtype }, { shape: shape.slice(-1) }];
     await checkOp(rmsNormOperation, { device: await testDevice(), inputs, attributes: { eps: 1e-5 }, probes: 20 });
     await checkOp(rmsNormOperation, {
@@ -26,6 +40,7 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
     for (const shape of [
       [3, 7],
       [70, 6],
+      [70, 8],
     ])
       for (const out of ['f32', 'f16'] as const)
         await checkOp(rmsNormOperation, {
@@ -39,10 +54,58 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
         });
   });
 
+  test.each(['rows', 'plain'] as const)('rmsNorm of a width for both paths: %s', async (path) => {
+    for (const out of ['f32', 'f16'] as const)
+      await checkOp(rmsNormOperation, {
+        device: await testDevice(),
+        inputs: [{ shape: [67, 36], dtype }, { shape: [36] }],
+        attributes: { eps: 0.1, dtype: out, path },
+        probes: 12,
+        slack: dtype === 'f32' && out === 'f16' ? 200 : 1,
+      });
+  });
+
+  // Waiting gradients of a residual stream, and a leaf's over two micro-batches.
+  test.each([
+    [7, false],
+    [20, false],
+    [7, true],
+    [20, true],
+  ])('rmsNorm of width %i adds its gradient to what is collected; of a leaf: %s', async (width, ofLeaf) => {
+    const device = await testDevice();
+    await device.scopeAsync(async () => {
+      const values = [1, 2, 3].map((seed) => normals(seed === 2 ? width : 6 * width, seed));
+      const [x, weight, c] = values.map((v) =>
+        Tensor.from(device, v, v.length === width ? [width] : [6, width], v.length === width ? 'f32' : dtype),
+      );
+      x.requires_grad = true;
+      for (let micro = 0; micro < 2; micro++) {
+        const tape = new Tape();
+        const y = withTape(tape, () => {
+          const stream = ofLeaf ? x : scale(x, 1);
+          return add(stream, rmsNorm(stream, weight, { eps: 0.1 }));
+        });
+        tape.backward(y, c);
+      }
+      const [xs, ws, cs] = await Promise.all([x, weight, c].map(async (t) => Float64Array.from(await t.numbers())));
+      const expected = xs.map((_, i) => {
+        const row = (v: Float64Array) => v.subarray(i - (i % width), i - (i % width) + width);
+        const inverse = 1 / Math.sqrt(row(xs).reduce((sum, v) => sum + v * v, 0) / width + 0.1);
+        const dot = row(cs).reduce((sum, v, k) => sum + v * ws[k] * row(xs)[k], 0);
+        return 2 * (cs[i] + cs[i] * ws[i % width] * inverse - (xs[i] * dot * inverse ** 3) / width);
+      });
+      compare('gradient', await x.grad!.numbers(), expected, OPERATION_TOLERANCE[dtype]);
+      x.grad!.dispose();
+      x.grad = null;
+    });
+  });
+
   test.each([
     [1, 1, 2],
     [5, 3, 6],
     [9, 2, 64],
+    [3, 5, 8],
+    [21, 3, 16],
   ])('rope %i tokens, %i heads of %i', async (tokens, heads, size) => {
     const device = await testDevice();
     const table = new RopeTable(

@@ -59,6 +59,14 @@ const VIEWS: Record<string, { shape: number[]; view: (x: Tensor) => Tensor }> = 
   'four strides': { shape: [3, 4, 5, 6], view: (x) => x.transpose(0, 3).transpose(1, 2) },
   'five dimensions that merge': { shape: [2, 3, 4, 5, 6], view: (x) => x.slice(4, 1, 5) },
   'size 1 in the middle': { shape: [3, 1, 5], view: (x) => x.transpose(0, 1).transpose(1, 2) },
+  // Runs of 4 or 8 elements, which threads move at once, and runs that only look like it.
+  'columns in eights': { shape: [5, 40], view: (x) => x.slice(1, 8, 24) },
+  'columns in fours': { shape: [5, 40], view: (x) => x.slice(1, 4, 16) },
+  'columns in fours of odd rows': { shape: [5, 42], view: (x) => x.slice(1, 4, 16) },
+  'columns in eights from the middle of a run': { shape: [5, 40], view: (x) => x.slice(1, 2, 18) },
+  'rows swapped': { shape: [3, 5, 16], view: (x) => x.transpose(0, 1).slice(0, 1, 4) },
+  'rows swapped and cut': { shape: [3, 5, 24], view: (x) => x.transpose(0, 1).slice(2, 8, 24) },
+  'repeated rows': { shape: [1, 16], view: (x) => x.expand([3, 16]) },
   scalar: { shape: [1], view: (x) => x.view([]) },
 };
 
@@ -72,6 +80,8 @@ describe.each(Object.entries(VIEWS))('%s', (_, { shape, view }) => {
       const dense = contiguous(x);
       expect([dense.bindable, dense.shape, dense.dtype]).toEqual([true, x.shape, dtype]);
       expect([...(await dense.numbers())]).toEqual(expected(x, dtype));
+      if (dtype === 'f32' || dtype === 'f16')
+        expect([...(await castTo(x, dtype === 'f32' ? 'f16' : 'f32').numbers())]).toEqual(expected(x, dtype));
     });
     expect(device.memory.live).toBe(before);
   });
@@ -121,6 +131,8 @@ describe('more than one binding holds', () => {
     'columns of a matrix': { shape: [61, 67], view: (x) => x.slice(1, 1, 66) },
     'expanded rows': { shape: [1, 1501], view: (x) => x.expand([4, 1501]) },
     'expanded number': { shape: [1], view: (x) => x.expand([5003]) },
+    'columns in eights': { shape: [61, 80], view: (x) => x.slice(1, 8, 72) },
+    'rows swapped': { shape: [9, 17, 32], view: (x) => x.transpose(0, 1) },
     'three strides': { shape: [5, 17, 33], view: (x) => x.transpose(0, 1).transpose(1, 2) },
   };
 
@@ -171,6 +183,18 @@ describe('more than one binding holds', () => {
       expect([...(await total.numbers())]).toEqual(expected(total, 'f32').map((x) => 2 * x));
     });
     device.close();
+  });
+});
+
+test.each(['f32', 'f16'] as const)('sums in place end with the tensor, %s added', async (dtype) => {
+  const device = await testDevice();
+  await device.scopeAsync(async () => {
+    for (const count of [1, 2, 3, 4, 5, 1023, 1026]) {
+      const whole = Tensor.zeros(device, [count + 4]);
+      addInto(whole.slice(0, 0, count), filled(device, [count], dtype));
+      const want = Array.from({ length: count + 4 }, (_, i) => (i < count ? valueAt(dtype, i) : 0));
+      expect([...(await whole.numbers())]).toEqual(want);
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Device } from '../../src/tensor/device.ts';
 import { addInto, mapUnary } from '../../src/tensor/elementwise.ts';
 import { sumAll } from '../../src/tensor/reduce.ts';
@@ -157,6 +157,20 @@ describe('open', () => {
       for (const dtype of ['f32', 'f16'] as const)
         for (const x of await Tensor.empty(device, [5], dtype).numbers()) expect(x).toBeNaN();
     });
+  });
+});
+
+test('readbacks, several at a time, come through the same buffers', async () => {
+  const device = await testDevice();
+  await device.scopeAsync(async () => {
+    const tensors = [[1, 2, 3], [4], [5, 6]].map((values) => Tensor.from(device, values));
+    const read = async () => (await Promise.all(tensors.map((x) => x.data()))).map((values) => [...values]);
+    expect(await read()).toEqual([[1, 2, 3], [4], [5, 6]]);
+    const create = vi.spyOn(GPUDevice.prototype, 'createBuffer');
+    device.zero(tensors[2]);
+    expect(await read()).toEqual([[1, 2, 3], [4], [0, 0]]);
+    expect(create).not.toHaveBeenCalled();
+    create.mockRestore();
   });
 });
 

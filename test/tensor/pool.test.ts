@@ -3,13 +3,19 @@ import { BufferPool, sizeClass } from '../../src/tensor/pool.ts';
 
 function fakePool() {
   const destroyed: number[] = [];
-  const made: number[] = [];
-  const pool = new BufferPool((size) => {
-    made.push(size);
-    return { size, destroy: () => destroyed.push(size) } as unknown as GPUBuffer;
+  const made: GPUBuffer[] = [];
+  const pool = new BufferPool({
+    create: (size) => {
+      const buffer = { size } as GPUBuffer;
+      made.push(buffer);
+      return buffer;
+    },
+    destroy: (buffers) => destroyed.push(...buffers.map(({ size }) => size)),
   });
   return { pool, made, destroyed };
 }
+
+const MB = 2 ** 20;
 
 test('size classes hold what was asked for, waste at most an eighth and are multiples of 256', () => {
   for (const bytes of [1, 4, 255, 256, 257, 1000, 4097, 65536, 65537, 1e6, 123456789, 2 ** 31 - 4, 2 ** 32 + 4]) {
@@ -25,15 +31,57 @@ test('buffers are used again, counted while handed out and destroyed by trim', (
   const a = pool.take(1000);
   const b = pool.take(1000);
   expect(pool.memory).toMatchObject({ live: 2, liveBytes: 2048, peakBytes: 2048, reservedBytes: 2048 });
-  pool.give(a);
+  pool.give(a, 1000);
   expect(pool.memory).toMatchObject({ live: 1, liveBytes: 1024, peakBytes: 2048, reservedBytes: 2048 });
   expect(pool.take(990)).toBe(a);
-  expect(made).toEqual([1024, 1024]);
-  pool.give(a);
-  pool.give(b);
+  expect(made.map(({ size }) => size)).toEqual([1024, 1024]);
+  pool.give(a, 990);
+  pool.give(b, 1000);
   pool.resetPeak();
   expect(pool.memory).toEqual({ live: 0, liveBytes: 0, peakBytes: 0, reservedBytes: 2048, created: 2 });
   pool.trim();
   expect(destroyed).toEqual([1024, 1024]);
   expect(pool.memory.reservedBytes).toBe(0);
+});
+
+test('the same work gets the same buffers in the same places, whatever the order in which they came back', () => {
+  const { pool, made } = fakePool();
+  const work = (order: (taken: [number, GPUBuffer][]) => [number, GPUBuffer][]) => {
+    const taken = [1000, 1000, 5000, 1000, 300].map((bytes): [number, GPUBuffer] => [bytes, pool.take(bytes)]);
+    for (const [bytes, buffer] of order([...taken])) pool.give(buffer, bytes);
+    return taken;
+  };
+  const buffers = (taken: [number, GPUBuffer][]) => taken.map(([, buffer]) => made.indexOf(buffer));
+  const first = buffers(work((taken) => taken));
+  expect(buffers(work((taken) => taken.reverse()))).toEqual(first);
+  expect(buffers(work(([a, b, ...rest]) => [b, ...rest, a]))).toEqual(first);
+  expect(buffers(work((taken) => taken))).toEqual(first);
+  expect(made).toHaveLength(5);
+});
+
+test('a free buffer serves requests down to four fifths of its size', () => {
+  const { pool, made } = fakePool();
+  const large = pool.take(100 * MB);
+  pool.give(large, 100 * MB);
+  expect(pool.take(81 * MB)).toBe(large);
+  expect(pool.memory).toMatchObject({ liveBytes: sizeClass(81 * MB), reservedBytes: large.size });
+  pool.give(large, 81 * MB);
+  expect(pool.memory.liveBytes).toBe(0);
+  expect(pool.take(70 * MB)).not.toBe(large);
+  expect(made).toHaveLength(2);
+});
+
+test('batches of ever other sizes do not pile up free buffers', () => {
+  const { pool, destroyed } = fakePool();
+  for (let step = 0; step < 60; step++) {
+    // Activations of 1,000 to 8,000 tokens.
+    const tokens = 1000 + ((step * 7919) % 7001);
+    const sizes = Array.from({ length: 20 }, (_, i) => tokens * 1024 * (1 + (i % 4)));
+    const buffers = sizes.map((bytes) => pool.take(bytes));
+    for (const [i, buffer] of buffers.entries()) pool.give(buffer, sizes[i]);
+  }
+  const most = Array.from({ length: 20 }, (_, i) => sizeClass(8000 * 1024 * (1 + (i % 4)))).reduce((a, b) => a + b);
+  expect(pool.memory.reservedBytes).toBeLessThanOrEqual(1.125 * most);
+  expect(pool.memory.created).toBeLessThan(20 * 30);
+  expect(destroyed.length).toBeGreaterThan(0);
 });

@@ -53,9 +53,9 @@ test.each([
   [
     'an expression',
     {
-      kernel: 'elementwise.wgsl',
+      kernel: 'elementwise_dense.wgsl',
       entry: 'unary',
-      defines: { A: 'f32', B: 'f32', Y: 'f32', EXPR: 'a +' },
+      defines: { A: 'f32', B: 'f32', Y: 'f32', EXPR: 'a +', QUADS: 1 },
       bindings: ['a', 'y'],
     },
     /error/,

@@ -13,8 +13,8 @@ import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
 import { apply } from '../tape.ts';
 
-/** Memory for a chunk of f32 logits. */
-const CHUNK_BYTES = 64 * 2 ** 20;
+/** Memory for a chunk of f32 logits: at Llama 3's vocabulary 512 rows, which are few passes over the weight. */
+const CHUNK_BYTES = 256 * 2 ** 20;
 /** Softmax − one-hot lies in −1…1 and is small where it matters: as f16 it is stored times this, clear of subnormals. */
 const HALF_SCALE = 1024;
 /** How an incoming gradient scales the saved ones. */
@@ -27,7 +27,7 @@ export interface CrossEntropyOptions {
   normalizer: number;
   /** Label of rows without a target. */
   ignore_index?: number;
-  /** Rows whose logits exist at a time; by default as many as fit 64 MiB and one binding. */
+  /** Rows whose logits exist at a time; by default as many as fit 256 MiB and one binding. */
   chunkRows?: number;
 }
 

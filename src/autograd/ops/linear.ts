@@ -21,7 +21,8 @@ export const rowsOf = (x: Tensor) =>
   (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
 
 /** The weight as `gemm` takes it: quantised, or dense in the dtype of the products. */
-export const operand = (weight: Tensor, compute: Float) => (weight.dtype === 'u8' ? weight : castTo(weight, compute));
+export const operand = (weight: Tensor, compute: Float) =>
+  weight.dtype === 'u8' ? weight : castTo(weight.dense(compute), compute);
 
 /** y = residual + scale · x · Wᵀ with W [out, in], dense or quantised. Inputs: x, W and perhaps residual. */
 export const linearOperation = operation<LinearOptions>({
@@ -62,7 +63,7 @@ export const linearOperation = operation<LinearOptions>({
     return [dx, dw, needs[2] ? grad : null];
   },
 
-  collects: [0, 1],
+  collects: (input) => input < 2,
 
   reference([x, weight, residual], { scale = 1 }) {
     const [out, width] = weight.shape;

@@ -1,8 +1,11 @@
 import { complain } from '../../errors.ts';
 import { contiguous } from '../../tensor/copy.ts';
+import type { DType } from '../../tensor/dtype.ts';
 import { gatherRows } from '../../tensor/gather.ts';
 import { Indices } from '../../tensor/indices.ts';
+import { packGroups, packQuads } from '../../tensor/packs.ts';
 import { sharedRowParts } from '../../tensor/parts.ts';
+import type { KernelChoice } from '../../tensor/pipelines.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
@@ -11,11 +14,17 @@ import { referenceOf } from '../reference.ts';
 import type { RopeTable } from '../rope-table.ts';
 import { apply } from '../tape.ts';
 
-export const variants: KernelVariant[] = ['f32', 'f16'].map((X) => ({
-  kernel: 'rope.wgsl',
-  defines: { X },
-  bindings: ['x', 'table', 'positions', 'y'],
-}));
+/** The kernel for heads of `size` elements, and workgroups for `count` elements. */
+function kernelFor(dtype: DType, size: number): [KernelChoice, groups: (count: number) => number] {
+  const QUADS = packQuads(dtype);
+  return size % (8 * QUADS) === 0
+    ? [{ kernel: 'rope_packs.wgsl', defines: { X: dtype, QUADS } }, (count) => packGroups(count / 2, QUADS)]
+    : [{ kernel: 'rope.wgsl', defines: { X: dtype } }, (count) => Math.ceil(count / 128)];
+}
+
+export const variants: KernelVariant[] = (['f32', 'f16'] as const).flatMap((X) =>
+  [6, 64].map((size) => ({ ...kernelFor(X, size)[0], bindings: ['x', 'table', 'positions', 'y'] })),
+);
 
 interface Attributes {
   table: RopeTable;
@@ -28,15 +37,15 @@ function turn(x: Tensor, { table, positions }: Attributes, sign: number): Tensor
   const y = Tensor.empty(device, x.shape, x.dtype);
   const last = positions.host.reduce((most, position) => Math.max(most, position), 0);
   const angles = table.upTo(last + 1);
+  const [choice, groups] = kernelFor(x.dtype, size);
   device.scope(() => {
     for (const { row, rows } of sharedRowParts([contiguous(x), y, positions.tensor])) {
       const [from, to, places] = rows;
       device.run({
-        kernel: 'rope.wgsl',
-        defines: { X: x.dtype },
+        ...choice,
         bindings: { x: from, y: to, ...tableFor(angles, places, positions.host.subarray(row, row + to.shape[0])) },
         params: { count: to.size, row: heads * size, size, sign },
-        workgroups: Math.ceil(to.size / 128),
+        workgroups: groups(to.size),
       });
     }
   });

@@ -1,4 +1,5 @@
 import { contiguous } from '../../tensor/copy.ts';
+import { packGroups, packQuads } from '../../tensor/packs.ts';
 import { flatParts } from '../../tensor/parts.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
@@ -7,13 +8,34 @@ import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
 import { apply } from '../tape.ts';
 
-export const variants: KernelVariant[] = ['f32', 'f16'].flatMap((X) => [
-  { kernel: 'swiglu.wgsl', entry: 'forward', defines: { X }, bindings: ['gate', 'up', 'y'] },
-  { kernel: 'swiglu.wgsl', entry: 'backward', defines: { X }, bindings: ['gate', 'up', 'grad', 'd_gate', 'd_up'] },
-]);
+const BINDINGS = { forward: ['gate', 'up', 'y'], backward: ['gate', 'up', 'grad', 'd_gate', 'd_up'] };
+
+export const variants: KernelVariant[] = (['forward', 'backward'] as const).flatMap((entry) =>
+  (['f32', 'f16'] as const).map((X) => ({
+    kernel: 'swiglu.wgsl',
+    entry,
+    defines: { X, QUADS: packQuads(X) },
+    bindings: BINDINGS[entry],
+  })),
+);
 
 /** Largest magnitude that is stored. */
 const LIMIT = { f32: 3.4028234663852886e38, f16: 65504 };
+
+/** Launches a kernel over tensors of gate's shape, in the order of its bindings. */
+function launch(entry: keyof typeof BINDINGS, tensors: readonly Tensor[]): void {
+  const { device, dtype } = tensors[0];
+  const QUADS = packQuads(dtype);
+  for (const parts of flatParts(tensors))
+    device.run({
+      kernel: 'swiglu.wgsl',
+      entry,
+      defines: { X: dtype, QUADS },
+      bindings: Object.fromEntries(BINDINGS[entry].map((name, i) => [name, parts[i]])),
+      params: { count: parts[0].size, limit: LIMIT[dtype as 'f32' | 'f16'] },
+      workgroups: packGroups(parts[0].size, QUADS),
+    });
+}
 
 /** silu(gate) · up, the activation inside a Llama's feed-forward layer; inputs gate and up. */
 export const swigluOperation = operation({
@@ -28,15 +50,7 @@ export const swigluOperation = operation({
 
   forward([gate, up]) {
     const output = Tensor.empty(gate.device, gate.shape, gate.dtype);
-    for (const [g, u, y] of flatParts([contiguous(gate), contiguous(up), output]))
-      gate.device.run({
-        kernel: 'swiglu.wgsl',
-        entry: 'forward',
-        defines: { X: gate.dtype },
-        bindings: { gate: g, up: u, y },
-        params: { count: y.size, limit: LIMIT[gate.dtype as 'f32' | 'f16'] },
-        workgroups: Math.ceil(y.size / 128),
-      });
+    launch('forward', [contiguous(gate), contiguous(up), output]);
     return { output };
   },
 
@@ -45,15 +59,7 @@ export const swigluOperation = operation({
   backward({ grad, inputs: [gate, up] }) {
     const dGate = Tensor.empty(gate.device, gate.shape, gate.dtype);
     const dUp = Tensor.empty(gate.device, gate.shape, gate.dtype);
-    for (const [g, u, d, d_gate, d_up] of flatParts([contiguous(gate), contiguous(up), grad, dGate, dUp]))
-      gate.device.run({
-        kernel: 'swiglu.wgsl',
-        entry: 'backward',
-        defines: { X: gate.dtype },
-        bindings: { gate: g, up: u, grad: d, d_gate, d_up },
-        params: { count: g.size, limit: LIMIT[gate.dtype as 'f32' | 'f16'] },
-        workgroups: Math.ceil(g.size / 128),
-      });
+    launch('backward', [contiguous(gate), contiguous(up), grad, dGate, dUp]);
     return [dGate, dUp];
   },
 

@@ -1,4 +1,5 @@
 import type { Capabilities, MatrixShape } from '../capabilities.ts';
+import { contiguous } from '../copy.ts';
 import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
 import { addendAccess, bindingsOf, type Product } from './product.ts';
@@ -8,24 +9,28 @@ const INVOCATIONS = 128;
 /** Two padded tiles and four fragments of results. */
 const WORKGROUP_BYTES = 25600;
 
-/** Results of a workgroup, and of each of its four subgroups. */
+/** What a workgroup computes. */
 interface TileShape {
+  /** Results of a workgroup, and of each of its four subgroups. */
   TM: number;
   TN: number;
   WM: number;
   WN: number;
+  /**
+   * Workgroups that keep a large GPU busy: the fewer registers each takes, the more run side by side. Where there are
+   * fewer, several share the depth of a tile.
+   */
+  enough: number;
 }
 
-const LARGE: TileShape = { TM: 128, TN: 128, WM: 64, WN: 64 };
-const MEDIUM: TileShape = { TM: 64, TN: 128, WM: 32, WN: 64 };
-const SMALL: TileShape = { TM: 64, TN: 64, WM: 32, WN: 32 };
+const LARGE: TileShape = { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 };
+const MEDIUM: TileShape = { TM: 64, TN: 128, WM: 32, WN: 64, enough: 384 };
+const SMALL: TileShape = { TM: 64, TN: 64, WM: 32, WN: 32, enough: 768 };
 /** For products with LoRA's thin matrices, and for a few tokens at a time. */
-const NARROW: TileShape = { TM: 128, TN: 16, WM: 32, WN: 16 };
-const FLAT: TileShape = { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32 };
+const NARROW: TileShape = { TM: 128, TN: 16, WM: 32, WN: 16, enough: 1024 };
+const FLAT: TileShape = { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 1024 };
 const SHAPES = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
 
-/** Fewer workgroups leave parts of a large GPU idle: then smaller tiles, or several for the depth of one tile. */
-const ENOUGH_WORKGROUPS = 256;
 /** Tiles of the depth that are worth a workgroup of their own. */
 const LEAST_TILES = 8;
 
@@ -39,13 +44,15 @@ interface Choice {
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
   edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
   rider: boolean;
+  /** Which sides of the product are whole tiles. */
+  whole: { m: boolean; n: boolean; k: boolean };
   C: string;
   Y: string;
   /** `emulated` computes without matrix units, for tests. */
   units: 'matrix' | 'emulated';
 }
 
-function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, C, Y, units }: Choice) {
+function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, whole, C, Y, units }: Choice) {
   const { TM, TN, WM, WN } = shape;
   const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
   return {
@@ -53,16 +60,22 @@ function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, C, Y, un
     defines: {
       UNITS: units,
       UNROLL: units === 'matrix' ? 'yes' : 'no',
-      ...shape,
+      TM,
+      TN,
+      WM,
+      WN,
       FM: WM / 16,
       FN: WN / 16,
       A_INNER: transposeA ? TM : TILE_DEPTH,
-      B_INNER: transposeB ? TILE_DEPTH : TN,
+      B_INNER: transposeB && !tiled ? TILE_DEPTH : TN,
       A_DIRECTION: transposeA ? '_transposed' : '',
-      B_DIRECTION: transposeB ? '_transposed' : '',
+      B_DIRECTION: transposeB && !tiled ? '_transposed' : '',
       A_PASSES: passes(TM),
       B_PASSES: passes(TN),
       B_TILED: String(tiled),
+      M_WHOLE: String(whole.m),
+      N_WHOLE: String(whole.n),
+      WHOLE: String(whole.k),
       A_EDGES: edges.A,
       B_EDGES: edges.B,
       R_EDGES: edges.R,
@@ -94,7 +107,7 @@ export const variants: KernelVariant[] = [
       output: ['f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .filter(({ tiled, edges, a, RIDER }) => !(tiled && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
-      .filter(({ tiled }) => !tiled || shape.TN === TILE_COLUMNS)
+      .filter(({ tiled, b }) => !tiled || (shape.TN === TILE_COLUMNS && b === 'plain'))
       .map(({ a, b, tiled, edges, RIDER, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
@@ -106,6 +119,7 @@ export const variants: KernelVariant[] = [
             tiled: tiled !== '',
             edges: { A: e, B: e, R: e, Y: e },
             rider: RIDER === 'yes',
+            whole: { m: e === 'aligned', n: e === 'aligned', k: e === 'aligned' },
             C,
             Y,
             units: 'matrix',
@@ -132,31 +146,36 @@ export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capab
   );
 }
 
-function shapeFor({ m, n, batch, tiled }: Product): TileShape {
+/** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
+function shapeFor({ m, n, k, batch, tiled }: Product): TileShape {
   if (m <= 16) return FLAT;
   if (n <= 16 && !tiled) return NARROW;
-  const workgroups = ({ TM, TN }: TileShape) => Math.ceil(m / TM) * Math.ceil(n / TN) * batch;
-  if (m > 64 && workgroups(LARGE) >= ENOUGH_WORKGROUPS) return LARGE;
+  const large = Math.ceil(m / LARGE.TM) * Math.ceil(n / LARGE.TN) * batch;
+  if (m > 64 && n > 64 && large * Math.max(1, Math.floor(k / TILE_DEPTH / LEAST_TILES)) >= LARGE.enough) return LARGE;
   return tiled || n > 64 ? MEDIUM : SMALL;
 }
 
 const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width % 8 === 0) ? 'aligned' : 'ragged');
 
+const turned = ({ a, b }: { a: Tensor; b: Tensor }) => ({ a, b: contiguous(b.transpose()) });
+
 /** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
 export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = 'matrix'): void {
-  const { a, transposeA, b, transposeB, tiled, rider, alpha, y, column, batch, m, n, k } = product;
+  const { a, transposeA, b, transposeB, tiled, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
   const shape = shapeFor(product);
-  const r = rider?.a.shape[1] ?? 0;
+  const r = product.rider?.a.shape[1] ?? 0;
+  // Tiles have one direction, and the rider goes the same way: [r, n].
+  const turns = tiled && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
   const tiles = Math.ceil(k / TILE_DEPTH);
-  const all = tiles + Math.ceil(r / TILE_DEPTH);
-  const wanted = Math.ceil(ENOUGH_WORKGROUPS / (rows * columns * batch));
-  const share = Math.ceil(all / Math.max(1, Math.min(wanted, Math.floor(all / LEAST_TILES))));
-  const splits = Math.ceil(all / share);
+  const wanted = Math.floor(shape.enough / (rows * columns * batch));
+  const share = Math.ceil(tiles / Math.max(1, Math.min(wanted, Math.floor(tiles / LEAST_TILES))));
+  const splits = Math.ceil(tiles / share);
   const output = edgesOf(n, y.shape[2], column);
   const { C, bindings, has_addend } = addendAccess(product);
   device.scope(() => {
+    const rider = product.rider && turns ? turned(product.rider) : product.rider;
     const whole = splits === 1;
     const target = whole ? y : Tensor.empty(device, [batch * splits, m, n]);
     device.run({
@@ -168,10 +187,11 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
         edges: {
           A: edgesOf(transposeA ? m : k),
           B: tiled ? 'aligned' : edgesOf(transposeB ? k : n),
-          R: edgesOf(r, transposeB ? 0 : n),
+          R: edgesOf(r, transposeB && !turns ? 0 : n),
           Y: whole ? output : edgesOf(n),
         },
         rider: rider !== null,
+        whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k % TILE_DEPTH === 0 },
         C: whole ? C : 'f32',
         Y: target.dtype,
         units,

@@ -1,0 +1,49 @@
+import type { Measured } from './ceilings.ts';
+import type { StepReport } from './step.ts';
+
+/** Lines of a profile on the screen; the JSON file has all. */
+const SHOWN = 40;
+
+export function printPart({ group, name: part, ms, tflops, gbps, percent }: Measured): void {
+  const rate = (value: number | undefined, unit: string) =>
+    value === undefined ? ''.padEnd(16) : `${value.toFixed(1).padStart(8)} ${unit.padEnd(7)}`;
+  const share = percent === undefined ? '' : `${percent.toFixed(0).padStart(4)} %`;
+  console.log(
+    `${group.padEnd(11)} ${part.padEnd(62)} ${ms.toFixed(3).padStart(9)} ms ${rate(tflops, 'TFLOP/s')}${rate(gbps, 'GB/s')}${share}`,
+  );
+}
+
+/** What bench/torch/train_8b.py writes, as far as it is compared. */
+export interface TorchReport {
+  tokensPerSecond?: number;
+  peakBytes?: number;
+}
+
+const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+
+export function printStep(step: StepReport, torch: TorchReport = {}): void {
+  const { checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest } = step;
+  const { memory, host, profile, skipped } = rest;
+  console.log(
+    `\nstep, checkpointing ${checkpointing}: ${tokensPerSecond.toFixed(0)} tok/s, ${tflops.toFixed(1)} TFLOP/s`,
+  );
+  console.log(
+    `  seconds ${seconds.map((s) => s.toFixed(3)).join(' ')}; losses ${losses.map((l) => l.toFixed(3)).join(' ')}; ${skipped} skipped`,
+  );
+  const { peak, reserved, ...categories } = memory;
+  const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
+  if (torch.tokensPerSecond && torch.peakBytes)
+    console.log(
+      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.peak) / torch.peakBytes).toFixed(0)} % of the memory in use`,
+    );
+  console.log(`  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}`);
+  console.log(
+    `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,
+  );
+  if (!profile) return;
+  console.log(`  GPU time of a profiled step: ${profile.gpuMs.toFixed(1)} ms`);
+  for (const { key, ms, percent, count, tflops: rate } of profile.lines.slice(0, SHOWN))
+    console.log(
+      `  ${ms.toFixed(2).padStart(9)} ms ${percent.toFixed(1).padStart(5)} % ${String(count).padStart(6)} x  ${rate === undefined ? ''.padEnd(15) : `${rate.toFixed(1).padStart(7)} TFLOP/s`}  ${key}`,
+    );
+}

@@ -1,0 +1,40 @@
+import { expect, test } from 'vitest';
+import { profileOf } from '../../bench/8b/profile.ts';
+import type { TimedCommand } from '../../src/tensor/timestamps.ts';
+
+const command = (label: string, nanoseconds: number, more: Partial<TimedCommand> = {}): TimedCommand => ({
+  label,
+  defines: {},
+  params: {},
+  workgroups: [1, 1, 1],
+  nanoseconds,
+  ...more,
+});
+
+test('commands are summed by kernel, shape and variant, the longest first', () => {
+  const product = { params: { m: 100, n: 10, k: 5 }, defines: { Y: 'f16' } };
+  const lines = profileOf([
+    command('copy', 1e6),
+    command('gemm:main', 2e6, product),
+    command('gemm:main', 4e6, product),
+    command('gemm:main', 1e6, { ...product, defines: { Y: 'f32' } }),
+    command('copy', 2e6),
+  ]);
+  expect(lines.map(({ key, ms, count, percent }) => ({ key, ms, count, percent }))).toEqual([
+    { key: 'gemm:main 100x10x5 f16', ms: 6, count: 2, percent: 60 },
+    { key: 'copy', ms: 3, count: 2, percent: 30 },
+    { key: 'gemm:main 100x10x5 f32', ms: 1, count: 1, percent: 10 },
+  ]);
+  expect(lines[0].tflops).toBeCloseTo((2 * 2 * 100 * 10 * 5) / 6e-3 / 1e12, 15);
+  expect(lines[1].tflops).toBeUndefined();
+});
+
+test('a product counts its rider and its batches, but not the parts of its depth', () => {
+  const params = { m: 64, n: 32, k: 512, rider: 16, splits: 4 };
+  const [line] = profileOf([command('gemm:main', 1e6, { params, workgroups: [1, 1, 4] })]);
+  expect(line.key).toBe('gemm:main 64x32x512+16 in 4 parts');
+  expect(line.tflops).toBeCloseTo((2 * 64 * 32 * 528) / 1e-3 / 1e12, 15);
+  const [sum] = profileOf([command('gemm_split:main', 1e6, { params: { m: 64, n: 32, splits: 4 } })]);
+  expect(sum.key).toBe('gemm_split:main 64x32 in 4 parts');
+  expect(sum.tflops).toBeUndefined();
+});
