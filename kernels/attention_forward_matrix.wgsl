@@ -146,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         sum += shared_parts[other * QUERIES + row];
       }
       let empty = range.x >= range.y;
-      factors[row] = nan_if(spoiled, select(1.0 / sum, 0.0, empty));
+      factors[row] = spoil(vec4f(select(1.0 / sum, 0.0, empty)), vec4<bool>(spoiled)).x;
       if (part == 0u && first_query + row < p.queries) {
         log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
       }

@@ -14,11 +14,13 @@
 // A query or gradient that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
 // Estimate for one H100 core, WIDTH 128; clocks per score: matrix products 1024 / 2560 = 0.40; workgroup memory
-// 128 bytes a clock, with R rows and C columns of sums a subgroup: operands 2 · 256 / R for scores and products;
-// scores and products 8 written at half speed, 8 read, statistics 2, weights and slopes 4; of sums 2 · (256 / C + 2 · C
-// / R); tiles 512 / KEYS. 64 × 32 in 2 × 2 pairs (R 32, C 64): 16 + 30 + 16 + 8 = 70 bytes or 0.55; operand rows 64 + sums
-// 64 + products 16 + fetched tiles 16 + operands 12 + some 30 = 202 registers, one workgroup of 8 subgroups a core.
-// 64 × 16 in 2 × 1 pairs (C 128): 62 bytes or 0.48, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
+// 128 bytes a clock, with R rows a subgroup and C COLUMN_GROUPS: scores and products 2 · 256 / R of operands, 8 written
+// at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
+//   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
+//   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
+//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups, one of which multiplies
+//   while the other exponentiates.
+//   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -63,8 +65,10 @@ var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
 var<workgroup> starts: array<vec4u, QUERIES / 2u>;
 var<workgroup> ends: array<vec4u, QUERIES / 2u>;
-// For even and odd rounds: the number of the last round in which a query or a gradient was not finite.
+// Of even and odd rounds: the number of the last round in which a query or its gradient was not finite, and for each query
+// the number of the last round in which this one was not. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_queries: array<u32, 2u * QUERIES>;
 
 // The last query stands for those beyond it, which see no key: a condition around a load would cost more than the load.
 fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
@@ -115,6 +119,11 @@ fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole
 #end
   if (is_broken) {
     atomicStore(&broken[parity], round + 1u);
+#unroll i in 0..{{LOADS}}
+    if (broken_chunk((*queries)[i]) || broken_chunk((*gradients)[i])) {
+      broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
+    }
+#end
   }
 }
 
@@ -139,9 +148,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row = thread % KEYS;
   let part = thread / KEYS;
   let key = first_key + row;
-  if (thread == 0u) {
-    atomicStore(&broken[0], 0u);
-    atomicStore(&broken[1], 0u);
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * QUERIES) {
+    broken_queries[thread] = 0u;
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -205,13 +216,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
 #end
       if (!whole && atomicLoad(&broken[1u - parity]) == round) {
-        let first = start + (round - 1u) % blocks * QUERIES;
-        let head = first_head + (round - 1u) / blocks;
-        for (var n = first * CHUNKS; n < min(first + QUERIES, p.queries) * CHUNKS; n++) {
-          let seen = keys_of(n / CHUNKS);
-          let bad = broken_chunk(query_chunk(n / CHUNKS, head, n % CHUNKS)) ||
-            broken_chunk(gradient_chunk(n / CHUNKS, head, n % CHUNKS));
-          if (bad && key >= seen.x && key < seen.y) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let quad = ((1u - parity) * QUERIES + n) / 4u;
+          let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
+          if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
             tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
             tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
           }

@@ -48,8 +48,10 @@ var<workgroup> pairs: array<vec4f, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/sums_{{UNITS}}.wgsl" with name=pairs
-// For even and odd rounds: one past the last key of the last round in which a key was not finite.
+// Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
+// key. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_keys: array<u32, 2u * KEYS>;
 
 // The last key stands for those beyond it, whose slopes are 0: a condition around a load would cost more than the load.
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
@@ -85,9 +87,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let part = thread / QUERIES;
   let range = keys_of(first_query + row);
   let statistic = statistics_read[head * p.queries + min(first_query + row, p.queries - 1u)];
-  if (thread == 0u) {
-    atomicStore(&broken[0], 0u);
-    atomicStore(&broken[1], 0u);
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * KEYS) {
+    broken_keys[thread] = 0u;
   }
 
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
@@ -143,8 +147,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
 #end
       if (!whole && atomicLoad(&broken[1u - parity]) == next) {
-        for (var n = max(first, range.x) * CHUNKS; n < min(next, range.y) * CHUNKS; n++) {
-          if (broken_chunk(key_chunk(n / CHUNKS, key_head, n % CHUNKS, end))) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let seen = first + n >= range.x && first + n < range.y;
+          if (seen && broken_keys[(1u - parity) * KEYS + n] == next) {
             tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u)] = NANS;
           }
         }
@@ -155,17 +160,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    let key = next + KEYS + n / CHUNKS;
     let drop = !next_whole && broken_chunk(next_keys[i]);
     is_broken = is_broken || drop;
     tiles[parity * KEYS * STRIDE + place] = select(next_keys[i], vec4u(), drop);
     tiles[VALUES + place] = next_values[i];
-    next_keys[i] = key_chunk(key, key_head, n % CHUNKS, end);
-    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
 #end
     if (is_broken) {
       atomicStore(&broken[parity], next + KEYS);
+#unroll i in 0..{{LOADS}}
+      if (broken_chunk(next_keys[i])) {
+        broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
+      }
+#end
     }
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
+    next_values[i] = value_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
+#end
     workgroupBarrier();
 
     if (started) {

@@ -49,7 +49,7 @@ fn is_seen(key: vec4u, range: vec2u) -> vec4<bool> {
   return (key >= vec4u(range.x)) & (key < vec4u(range.y));
 }
 
-// `value`, or a NaN that no compiler can foresee.
-fn nan_if(bad: bool, value: f32) -> f32 {
-  return select(value, bitcast<f32>(select(0u, 0x7fc00000u, bad)), bad);
+// Values, NaN where `bad`: from bits, since compilers may take it that there is no NaN.
+fn spoil(values: vec4f, bad: vec4<bool>) -> vec4f {
+  return select(values, bitcast<vec4f>(select(vec4u(), vec4u(0x7fc00000u), bad)), bad);
 }

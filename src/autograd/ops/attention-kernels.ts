@@ -55,7 +55,11 @@ function quadsOf(width: number): string {
 /** @param limit bytes of workgroup memory, by which the kernels for matrix units choose their tiles */
 function kernelOf(entry: Entry, path: AttentionPath, width: number, dtype: DType, limit: number): AttentionKernel {
   const tiled = { kernel: 'attention.wgsl', entry, defines: layout(width, entry, dtype) };
-  if (entry === 'output_products') return { ...tiled, rows: 64 }; // Has no tiles, and so no sibling.
+  const onMatrixUnits = path === 'matrix' || path === 'emulated';
+  if (entry === 'output_products')
+    return onMatrixUnits
+      ? { kernel: 'attention_products.wgsl', defines: { WIDTH: width }, rows: 2048 / width }
+      : { ...tiled, rows: 64 };
   if (path === 'tiled') return { ...tiled, rows: RANGE_BLOCK };
   if (path === 'plain') {
     const defines = { ...access(width, dtype), QUADS: quadsOf(width) };
@@ -141,4 +145,9 @@ const matrix = (['forward', 'gradient_queries', 'gradient_keys'] as const).flatM
   ),
 );
 
-export const variants: KernelVariant[] = [...portable, ...matrix];
+const products = [64, 128].map((width) => ({
+  ...kernelOf('output_products', 'matrix', width, 'f16', 0),
+  bindings: BINDINGS.output_products,
+}));
+
+export const variants: KernelVariant[] = [...portable, ...matrix, ...products];

@@ -53,6 +53,7 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
     ],
     128: [
       { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
+      { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
       { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
       { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
       { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 1 },
@@ -78,12 +79,13 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
   const bytes = {
     forward: () =>
       halfRows(2 * keys, width) + halfRows(queries, keys) + floatRows(queries, keys) + 4 * (threads + queries),
-    gradient_queries: () => halfRows(3 * keys, width) + halfRows(queries, keys) + floatRows(queries, 2 * keys),
+    gradient_queries: () =>
+      halfRows(3 * keys, width) + halfRows(queries, keys) + floatRows(queries, 2 * keys) + 8 * keys,
     gradient_keys: () =>
       halfRows(2 * places * queries, width) +
       halfRows(2 * keys, queries) +
       floatRows(keys, 2 * queries) +
-      4 * 8 * queries,
+      4 * 10 * queries,
   }[entry]();
   return {
     kernel: FILES[entry],
