@@ -30,8 +30,8 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
       { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
     ],
     128: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
       { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
       { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
     ],
   },
@@ -41,8 +41,8 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
       { queries: 64, keys: 16, rowGroups: 2 },
     ],
     128: [
-      { queries: 64, keys: 32, rowGroups: 2 },
       { queries: 128, keys: 16, rowGroups: 4 },
+      { queries: 64, keys: 32, rowGroups: 2 },
       { queries: 64, keys: 16, rowGroups: 2 },
     ],
   },
