@@ -46,9 +46,12 @@ const SHAPES = [
   [2100, 2176, 96],
 ];
 
+/** Rows of the shapes that are tried with a transposed a too: each is several kernels to compile. */
+const TURNED = [7, 130, 200, 8, 70, 2100];
+
 describe(path, () => {
   for (const [m, n, k] of SHAPES)
-    for (const transposeA of [false, true])
+    for (const transposeA of TURNED.includes(m) ? [false, true] : [false])
       for (const transposeB of [false, true])
         test.skipIf(!units && (transposeA || ![7, 16].includes(m) || n === 16))(
           `${m}x${n}x${k} ${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`,
