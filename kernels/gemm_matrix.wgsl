@@ -24,6 +24,9 @@ const DEPTH = 32u;
 const INVOCATIONS = 128u;
 const A_INNER = {{A_INNER}}u; // DEPTH if a is [m, k], TM if it is [k, m]
 const B_INNER = {{B_INNER}}u; // DEPTH if b is [n, k], TN if it is [k, n]
+// Whether the chunks that an invocation carries are equally far apart: not where the last row stands for those beyond.
+const A_EVEN = {{M_WHOLE}} || A_INNER != DEPTH;
+const B_EVEN = {{N_WHOLE}} || B_INNER != DEPTH;
 const A_ROW = A_INNER / 8u; // 16-byte chunks in a row of a tile
 const B_ROW = B_INNER / 8u;
 const A_STRIDE = A_ROW + 1u;
@@ -54,8 +57,8 @@ struct Params {
 var<workgroup> a_tile: array<vec4u, A_CHUNKS / A_ROW * A_STRIDE>;
 var<workgroup> b_tile: array<vec4u, B_CHUNKS / B_ROW * B_STRIDE>;
 var<workgroup> results: array<vec4f, 4u * 16u * RESULT_STRIDE>;
-#include "include/halves_{{UNITS}}.wgsl" with name=a_tile
-#include "include/halves_{{UNITS}}.wgsl" with name=b_tile
+#include "include/left_halves_{{UNITS}}.wgsl" with name=a_tile
+#include "include/right_halves_{{UNITS}}.wgsl" with name=b_tile
 #include "include/sums_{{UNITS}}.wgsl" with name=results
 
 // Neighbouring workgroups share tiles in the cache: walk over the grid in bands of eight rows.

@@ -42,7 +42,7 @@ function operationParts<A>(
         const { output, saved = [] } = op.forward(inputs, attributes, needs);
         const grad = castTo(normal.tensor(output.shape), output.dtype);
         const collected = inputs.map(({ dtype }) => ({ dtype: dtype as 'f32' | 'f16' }));
-        const context = { grad, inputs, output, saved, attributes, needs, collected };
+        const context = { grad, grads: [grad], inputs, output, saved, attributes, needs, collected };
         return { run: () => void op.backward(context), dispose };
       },
     },

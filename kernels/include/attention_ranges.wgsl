@@ -21,10 +21,8 @@ struct Params {
 
 // The empty range for rows beyond the last query.
 fn keys_of(query: u32) -> vec2u {
-  if (query >= p.queries) {
-    return vec2u();
-  }
-  return vec2u(ranges[query * 2u], ranges[query * 2u + 1u]);
+  let at = min(query, p.queries - 1u) * 2u;
+  return select(vec2u(), vec2u(ranges[at], ranges[at + 1u]), query < p.queries);
 }
 
 fn keys_of_block(block: u32) -> vec4u {

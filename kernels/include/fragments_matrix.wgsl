@@ -1,6 +1,6 @@
 // 16 × 16 fragments of matrices in the matrix units' registers, shared by the 32 invocations of a subgroup: operands
-// in f16, sums in f32. fragments_emulated.wgsl is the sibling without matrix units, halves_*.wgsl and sums_*.wgsl load
-// and store fragments. Include it first: WGSL wants what is enabled before all else.
+// in f16, sums in f32. fragments_emulated.wgsl is the sibling without matrix units, left_halves_*.wgsl,
+// right_halves_*.wgsl and sums_*.wgsl load and store fragments. Include it first: WGSL wants what is enabled before all else.
 //
 // Subgroup s of a workgroup is taken to be the invocations 32·s … 32·s + 31. All of them must come to every call
 // together, but the analysis cannot see this of conditions that are computed from their index.

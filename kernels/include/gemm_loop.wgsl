@@ -4,11 +4,14 @@
 {
   var a_next: array<vec4u, {{A_PASSES}}>;
   var b_next: array<vec4u, {{B_PASSES}}>;
-  // Where each chunk that this invocation carries begins in tile 0, and how far it moves from tile to tile.
+  // Where each chunk that this invocation carries begins in tile 0, how far apart they are where that is the same for all
+  // (it takes fewer registers), and how far the tile at hand is from tile 0.
   var a_base: array<u32, {{A_PASSES}}>;
   var b_base: array<u32, {{B_PASSES}}>;
   let a_step = select(DEPTH * p.m, DEPTH, A_INNER == DEPTH);
   let b_step = select(select(DEPTH * p.n, DEPTH, B_INNER == DEPTH), TN * DEPTH, {{tiled}});
+  let a_pass = INVOCATIONS / A_ROW * select(p.m, {{depth}}, A_INNER == DEPTH);
+  let b_pass = select(INVOCATIONS / B_ROW * select(p.n, {{depth}}, B_INNER == DEPTH), INVOCATIONS * 8u, {{tiled}});
   let i = min(row + a_at.y * 8u, p.m - 1u);
   let j = min(column + b_at.y * 8u, p.n - 1u);
 #unroll c in 0..{{A_PASSES}}
@@ -20,6 +23,8 @@
   let in_rows = select(outer * p.n + j, min(column + outer, p.n - 1u) * {{depth}} + b_at.y * 8u, B_INNER == DEPTH);
   b_base[c] = select({{b_start}} + in_rows, column / TN * p.tiles * TN * DEPTH + outer * B_INNER + b_at.y * 8u, {{tiled}});
 #end
+  var a_moved = {{first}} * a_step;
+  var b_moved = {{first}} * b_step;
 #include "include/gemm_fetch.wgsl" with tile={{first}}
   for (var tile = {{first}}; tile < {{last}}; tile++) {
     workgroupBarrier();
@@ -36,6 +41,8 @@
     workgroupBarrier();
     // After the last tile it is fetched once more, for nothing: a condition would cost more.
     let following = min(tile + 1u, {{last}} - 1u);
+    a_moved += select(0u, a_step, following > tile);
+    b_moved += select(0u, b_step, following > tile);
 #include "include/gemm_fetch.wgsl" with tile=following
 #unroll step in 0..2
     var left: array<Left, {{FM}}>;

@@ -1,4 +1,4 @@
-// Fragments of sums in the array<vec4f> {{name}} in workgroup memory; places as in halves_matrix.wgsl.
+// Fragments of sums in the array<vec4f> {{name}} in workgroup memory; places as in left_halves_matrix.wgsl.
 fn {{name}}_sums(at: u32, stride: u32) -> Sums {
   return subgroupMatrixLoad<Sums, row_major>(&{{name}}, at, stride);
 }

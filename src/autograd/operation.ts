@@ -5,6 +5,8 @@ import type { Reference } from './reference.ts';
 /** What a forward pass hands on: its result and whatever else its backward pass wants to see again. */
 export interface Forward {
   output: Tensor;
+  /** Further outputs, of an operation that has several. */
+  others?: readonly Tensor[];
   saved?: readonly Tensor[];
 }
 
@@ -16,8 +18,10 @@ export type Collected = Pick<Gemm, 'addend' | 'into' | 'dtype'>;
 
 /** What a backward pass gets. */
 export interface Backward<A> {
-  /** Gradient of the loss for the output: its shape and dtype, contiguous. */
+  /** Gradient of the loss for the output: its shape and dtype, contiguous. Operations with several outputs see `grads`. */
   grad: Tensor;
+  /** The same for every output; null for one that the loss does not depend on. */
+  grads: readonly (Tensor | null)[];
   inputs: readonly Tensor[];
   /** Valid only if {@link Operation.keeps} asked for it. */
   output: Tensor;
@@ -25,7 +29,7 @@ export interface Backward<A> {
   attributes: A;
   /** Which inputs' gradients are wanted. */
   needs: readonly boolean[];
-  /** For each input; nothing but a dtype for those that {@link Operation.collects} does not name. */
+  /** For each input; nothing but a dtype for those that {@link Operation.collects} leaves out. */
   collected: readonly Collected[];
 }
 
@@ -58,10 +62,10 @@ export interface Operation<A = undefined> {
   saves?(inputs: readonly Tensor[], attributes: A, needs: readonly boolean[]): readonly Tensor[];
   /** One gradient or null for each input, in the input's dtype; shapes may still be broadcast ones. */
   backward(context: Backward<A>): (Tensor | null)[];
-  /** Indices of inputs whose gradients the backward pass itself adds to {@link Backward.collected}. */
-  readonly collects?: readonly number[];
+  /** Whether the backward pass itself adds the gradient of an input, of `count` inputs, to {@link Backward.collected}. */
+  collects?(input: number, count: number): boolean;
   keeps(needs: readonly boolean[], attributes: A): Keeps;
-  /** The operation in double precision, as plainly as possible: the truth for tests. */
+  /** The operation in double precision, as plainly as possible: the truth for tests. Several outputs follow each other, flat. */
   reference(inputs: readonly Reference[], attributes: A): Reference;
 }
 

@@ -16,7 +16,7 @@ interface Step {
   inputs: readonly Tensor[];
   attributes: unknown;
   needs: readonly boolean[];
-  output: Tensor;
+  outputs: readonly Tensor[];
   saved: readonly Tensor[];
   /** What this step owns until its backward pass is done. */
   held: { release(): void }[];
@@ -57,22 +57,31 @@ function recordOn<T>(tape: Tape | null, fn: () => T): T {
 
 /** Checks, runs and, if a tape listens and an input wants a gradient, records an operation. */
 export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  return applyAll(op, inputs, attributes)[0];
+}
+
+/** {@link apply} for an operation with several outputs. */
+export function applyAll<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor[] {
   op.check(inputs, attributes);
   const tape = recording;
   const ends = ++applied === tape?.end?.operation ? tape.end : null;
   return inputs[0].device.scope(() => {
     const needs = inputs.map((x) => tape?.tracks(x) ?? false);
-    const { output: made, saved = [] } = noGrad(() =>
+    const {
+      output: made,
+      others = [],
+      saved = [],
+    } = noGrad(() =>
       ends && op.saves
         ? { output: hollow(ends.output), saved: op.saves(inputs, attributes, needs) }
         : op.forward(inputs, attributes, needs),
     );
     // The tape knows tensors by identity: an input handed through becomes a tensor of its own on the same storage.
-    const output = inputs.includes(made) ? alias(made) : made;
-    latest = output;
+    const outputs = [made, ...others].map((output) => (inputs.includes(output) ? alias(output) : output));
+    latest = outputs.length === 1 ? outputs[0] : null;
     if (needs.includes(true))
-      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, output, saved, held: [], restored: [] });
-    return output;
+      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, outputs, saved, held: [], restored: [] });
+    return outputs;
   }, op.name);
 }
 
@@ -131,7 +140,7 @@ export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
       inputs: [x],
       attributes: undefined,
       needs: [tape.tracks(x)],
-      output,
+      outputs: [output],
       saved: [],
       held: away ? [away] : [],
       restored: [],
@@ -242,10 +251,10 @@ export class Tape {
     this.assertOpen(step.op.name);
     const keeps = step.op.keeps(step.needs, step.attributes);
     this.#steps.push(step);
-    this.#producers.set(step.output, step);
+    for (const output of step.outputs) this.#producers.set(output, step);
     const seen = new Set<Tensor>();
     for (const index of keeps.inputs) this.#hold(step.inputs[index], step, seen);
-    if (keeps.output) this.#hold(step.output, step, seen);
+    if (keeps.output) for (const output of step.outputs) this.#hold(output, step, seen);
     // A recomputed step makes its saved tensors anew, from its inputs.
     if (step.saved.length === 0) return;
     if (this.#recomputes(step)) for (const input of step.inputs) this.#hold(input, step, seen);
@@ -281,10 +290,16 @@ export class Tape {
 
   #rerun(step: Step): void {
     for (const input of step.inputs) this.#restore(input);
-    step.output.device.scope(() => {
-      const { output, saved = [] } = noGrad(() => step.op.forward(step.inputs, step.attributes, step.needs));
-      if (step.output.storage.freed) step.output.adopt(output);
-      this.#retain(step.output, step.restored);
+    step.inputs[0].device.scope(() => {
+      const {
+        output,
+        others = [],
+        saved = [],
+      } = noGrad(() => step.op.forward(step.inputs, step.attributes, step.needs));
+      for (const [i, fresh] of [output, ...others].entries()) {
+        if (step.outputs[i].storage.freed) step.outputs[i].adopt(fresh);
+        this.#retain(step.outputs[i], step.restored);
+      }
       step.saved = saved;
       for (const extra of saved) this.#retain(extra, step.held);
     }, step.op.name);
@@ -341,23 +356,24 @@ export class Tape {
   }
 
   #unwind(step: Step): void {
-    const grad = this.#gradients.get(step.output);
-    if (grad) {
-      grad.device.scope(() => {
+    const grads = step.outputs.map((output) => this.#gradients.get(output) ?? null);
+    if (grads.some((grad) => grad !== null)) {
+      step.inputs[0].device.scope(() => {
         const keeps = step.op.keeps(step.needs, step.attributes);
         for (const index of keeps.inputs) this.#restore(step.inputs[index]);
-        if (keeps.output) this.#restore(step.output);
+        if (keeps.output) for (const output of step.outputs) this.#restore(output);
         if (step.saved.some((tensor) => tensor.storage.freed)) this.#rerun(step);
-        // The steps that its output was brought back for are done.
+        // The steps that its outputs were brought back for are done.
         if (!keeps.output) for (const storage of step.restored.splice(0)) storage.release();
-        const { inputs, output, saved, attributes, needs } = step;
+        const { inputs, outputs, saved, attributes, needs } = step;
         const collected = inputs.map((_, i) => this.#collected(step, i));
-        const results = step.op.backward({ grad, inputs, output, saved, attributes, needs, collected });
+        const [grad, output] = [grads[0] as Tensor, outputs[0]];
+        const results = step.op.backward({ grad, grads, inputs, output, saved, attributes, needs, collected });
         for (const [i, result] of results.entries())
           if (result && needs[i]) this.#deposit(step, inputs[i], result, collected[i]);
       }, step.op.name);
-      this.#gradients.delete(step.output);
-      grad.storage.release();
+      for (const output of step.outputs) this.#gradients.delete(output);
+      for (const grad of grads) grad?.storage.release();
     }
     this.#letGo(step);
   }
@@ -374,7 +390,7 @@ export class Tape {
     const inPlace = !waiting && this.sink === accumulate;
     const dtype = inPlace ? 'f32' : (input.dtype as 'f32' | 'f16');
     // What is collected for an input that is given twice must be added once.
-    if (!needs[i] || !op.collects?.includes(i) || inputs.indexOf(input) !== i) return { dtype };
+    if (!needs[i] || !op.collects?.(i, inputs.length) || inputs.indexOf(input) !== i) return { dtype };
     if (inPlace) return { dtype, addend: input.grad ?? undefined, into: input.grad ?? input.newGradient() };
     return { dtype, addend: waiting?.get(input) ?? undefined };
   }

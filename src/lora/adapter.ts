@@ -14,6 +14,15 @@ export interface AdapterCall {
   seed?: number;
 }
 
+/** scale · up · down, added to a weight [out, in]. */
+export interface LowRankChange {
+  /** [r, in] */
+  down: Tensor;
+  /** [out, r] */
+  up: Tensor;
+  scale: number;
+}
+
 /** A trainable tensor and its name below the module, for example `lora_A.weight`. */
 export interface AdapterParameter {
   name: string;
@@ -29,6 +38,11 @@ export interface AdapterParameter {
 export interface Adapter {
   /** residual + (adapted weight) · x, recorded on the current tape. */
   forward(call: AdapterCall): Tensor;
+  /**
+   * Adapters that only add a product of thin matrices name them: layers that share their input are computed together then
+   * (see `forwardTogether`). Null when this call needs more.
+   */
+  lowRank?(call: Pick<AdapterCall, 'seed'>): LowRankChange | null;
   /** The adapted weight [out, in] in f32, from the frozen one in f32. */
   merge(weight: Tensor): Tensor;
   parameters(): AdapterParameter[];

@@ -4,7 +4,7 @@ import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import { complain } from '../errors.ts';
 import { gemm } from '../tensor/gemm/gemm.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Adapter, AdapterCall, AdapterParameter } from './adapter.ts';
+import type { Adapter, AdapterCall, AdapterParameter, LowRankChange } from './adapter.ts';
 
 /** Low-rank matrices on the host, f32 row-major. */
 export interface LoraMatrices {
@@ -57,10 +57,19 @@ export class Lora implements Adapter {
 
   forward({ x, weight, residual, dtype, seed }: AdapterCall): Tensor {
     const { dropout: p, scaling: scale } = this.options;
-    if (p === 0 || seed === undefined) return lowRankLinear(x, weight, this.A, this.B, { residual, scale, dtype });
+    if (!this.#drops(seed))
+      return lowRankLinear(x, [{ weight, down: this.A, up: this.B }], { residual, scale, dtype })[0];
     // The weight sees all of x and A what is left of it: two products that share no operand.
     const low = linear(dropout(x, { p, seed }), this.A);
     return linear(low, this.B, { residual: linear(x, weight, { residual, dtype }), scale, dtype });
+  }
+
+  lowRank({ seed }: Pick<AdapterCall, 'seed'>): LowRankChange | null {
+    return this.#drops(seed) ? null : { down: this.A, up: this.B, scale: this.options.scaling };
+  }
+
+  #drops(seed: number | undefined): seed is number {
+    return this.options.dropout > 0 && seed !== undefined;
   }
 
   merge(weight: Tensor): Tensor {

@@ -1,4 +1,5 @@
 import { linear } from '../autograd/ops/linear.ts';
+import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import type { Adapter } from '../lora/adapter.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -26,6 +27,21 @@ export class Linear {
     const own = seed === undefined ? undefined : seed ^ hash(this.name);
     return this.adapter.forward({ x, weight: this.weight, residual, dtype, seed: own });
   }
+}
+
+/**
+ * What {@link Linear.forward} gives for layers that share their input. Where all have low-rank adapters of one scale, one
+ * operation goes through x for all their thin matrices, and its backward pass collects one gradient of x.
+ */
+export function forwardTogether(x: Tensor, linears: readonly Linear[], options: { seed?: number } = {}): Tensor[] {
+  const layers = linears.flatMap(({ weight, adapter }) => {
+    const thin = adapter?.lowRank?.(options);
+    return thin ? { weight, ...thin } : [];
+  });
+  const [{ scale } = { scale: 0 }] = layers;
+  if (layers.length < linears.length || layers.some((layer) => layer.scale !== scale))
+    return linears.map((linear) => linear.forward(x, options));
+  return lowRankLinear(x, layers, { scale });
 }
 
 /** FNV-1a: gives each module its own stream of dropout masks. */

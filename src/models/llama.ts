@@ -16,7 +16,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { Batch } from './batch.ts';
 import { EMBEDDING } from './init.ts';
 import type { KvCache } from './kv-cache.ts';
-import { Linear } from './linear.ts';
+import { forwardTogether, Linear } from './linear.ts';
 
 /**
  * `f32` computes in f32 throughout; `mixed` keeps residual stream, norms, softmax and loss in f32 and the rest in f16,
@@ -82,9 +82,10 @@ export class LlamaLayer {
     const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: size, rms_norm_eps: eps } = this.config;
     const [count] = x.shape;
     const normed = rmsNorm(x, this.inputNorm, { eps, dtype: this.compute });
-    const q = rope(reshape(this.q.forward(normed, { seed }), [count, heads, size]), table, positions);
-    const k = rope(reshape(this.k.forward(normed, { seed }), [count, groups, size]), table, positions);
-    const v = reshape(this.v.forward(normed, { seed }), [count, groups, size]);
+    const projected = forwardTogether(normed, [this.q, this.k, this.v], { seed });
+    const q = rope(reshape(projected[0], [count, heads, size]), table, positions);
+    const k = rope(reshape(projected[1], [count, groups, size]), table, positions);
+    const v = reshape(projected[2], [count, groups, size]);
     const { keys, values } = cache ? cache.store.write(this.index, k, v, cache.rows) : { keys: k, values: v };
     const mixed = reshape(attention(q, keys, values, { ranges }), [count, heads * size]);
     return this.o.forward(mixed, { residual: x, dtype: 'f32', seed });
@@ -92,7 +93,8 @@ export class LlamaLayer {
 
   #mlp(x: Tensor, { seed }: Pass): Tensor {
     const normed = rmsNorm(x, this.postAttentionNorm, { eps: this.config.rms_norm_eps, dtype: this.compute });
-    const hidden = swiglu(this.gate.forward(normed, { seed }), this.up.forward(normed, { seed }));
+    const [gate, up] = forwardTogether(normed, [this.gate, this.up], { seed });
+    const hidden = swiglu(gate, up);
     return this.down.forward(hidden, { residual: x, dtype: 'f32', seed });
   }
 }

@@ -6,13 +6,11 @@ import type { KernelVariant } from '../tensor/variants.ts';
 import { AdamWBase } from './adamw-base.ts';
 import { type AdamWConstants, Moments, Moments32 } from './adamw-update.ts';
 import { fastMathPower } from './fast-math-power.ts';
-import type { AdamWOptions, Parameter } from './optimizer.ts';
+import { type AdamWOptions, LEAST_8BIT, type Parameter } from './optimizer.ts';
 import type { Region } from './regions.ts';
 
 /** Elements that share a scale. */
 const BLOCK = 256;
-/** Smaller parameters keep f32 moments, as bitsandbytes' `min_8bit_size` has it. */
-const LEAST_8BIT = 4096;
 /** A workgroup loads 4 KB of tables: it should serve some blocks, but all of the GPU should have work. */
 const BLOCKS_PER_GROUP = 8;
 const LEAST_GROUPS = 512;

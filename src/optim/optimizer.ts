@@ -29,6 +29,9 @@ export interface SavedState {
 /** The step count's key among the saved states. */
 export const STEP_KEY = 'step';
 
+/** Parameters of fewer elements keep f32 states in 8-bit optimisers too, as bitsandbytes' `min_8bit_size` has it. */
+export const LEAST_8BIT = 4096;
+
 /** What trains parameters. */
 export interface Optimizer {
   readonly parameters: readonly Parameter[];

@@ -2,6 +2,7 @@ import { convertInto } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import { type Shape, sizeOf } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { LEAST_8BIT } from './optimizer.ts';
 
 /**
  * Every place is a multiple of this many elements: a block of 8-bit states, which restart at each tensor, and more
@@ -101,26 +102,29 @@ export class MasterTensor extends Tensor {
 
 /**
  * Leaves for these shapes, zero, one after the other in as few buffers as bindings allow; each lives until its
- * `dispose()`.
+ * `dispose()`. Those that 8-bit optimisers treat apart go to the end, so that all others are neighbours.
  */
 export function masterTensors(device: Device, shapes: readonly Shape[]): MasterTensor[] {
   const most = device.capabilities.maxBindingBytes / 4;
-  const pages: { shapes: Shape[]; size: number }[] = [];
-  for (const shape of shapes) {
-    const size = padded(sizeOf(shape));
+  const small = (index: number) => (sizeOf(shapes[index]) < LEAST_8BIT ? 1 : 0);
+  const order = [...shapes.keys()].sort((a, b) => small(a) - small(b));
+  const pages: { indices: number[]; size: number }[] = [];
+  for (const index of order) {
+    const size = padded(sizeOf(shapes[index]));
     const last = pages.at(-1);
     if (last && last.size + size <= most) {
-      last.shapes.push(shape);
+      last.indices.push(index);
       last.size += size;
-    } else pages.push({ shapes: [shape], size });
+    } else pages.push({ indices: [index], size });
   }
-  return pages.flatMap(({ shapes: inside, size }) => {
+  const tensors: MasterTensor[] = [];
+  for (const { indices, size } of pages) {
     const page = new Page(device, size);
     let offset = 0;
-    return inside.map((shape) => {
-      const tensor = new MasterTensor(page, shape, offset);
-      offset = tensor.end;
-      return tensor;
-    });
-  });
+    for (const index of indices) {
+      tensors[index] = new MasterTensor(page, shapes[index], offset);
+      offset = tensors[index].end;
+    }
+  }
+  return tensors;
 }

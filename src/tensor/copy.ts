@@ -86,7 +86,7 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
     x.device.scope(() => {
       const out = to.bindable ? to : Tensor.empty(x.device, to.shape, dtype);
       x.device.run({
-        ...kernelFor(x, view, dtype, first, to.size),
+        ...copyKernel(x.dtype, dtype, to.size, (pack) => inPacks(view, x.offset, first, pack)),
         bindings: { x: new Tensor(x.device, x.storage, x.dtype, [elements], { offset: start }), y: out },
         params: {
           shape: four(view.shape, 1),
@@ -102,15 +102,18 @@ export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
   return y;
 }
 
-/** The kernel for `count` elements of a view from row-major number `first` on. */
-function kernelFor(x: Tensor, view: View, dtype: DType, first: number, count: number) {
-  const packed = packedCopy(x.dtype, dtype);
-  const { QUADS } = packed.defines;
-  const runs = view.strides.at(-1) === 1 && (view.shape.length === 1 || view.shape.at(-1)! % (4 * QUADS) === 0);
-  const places = [x.offset, first, ...view.strides.slice(0, -1)];
-  if (isFloat(x.dtype) && isFloat(dtype) && runs && places.every((place) => place % (4 * QUADS) === 0))
-    return { ...packed, workgroups: packGroups(count, QUADS) };
-  return { ...conversion(x.dtype, dtype), workgroups: Math.ceil(count / (dtype === 'u8' ? 256 : 128)) };
+/** The kernel that converts `count` elements, and its workgroups; `packed` tells whether it may move that many at once. */
+function copyKernel(from: DType, to: DType, count: number, packed: (elements: number) => boolean) {
+  const choice = packedCopy(from, to);
+  const { QUADS } = choice.defines;
+  if (isFloat(from) && isFloat(to) && packed(4 * QUADS)) return { ...choice, workgroups: packGroups(count, QUADS) };
+  return { ...conversion(from, to), workgroups: Math.ceil(count / (to === 'u8' ? 256 : 128)) };
+}
+
+/** Whether all elements of a view from row-major number `first` on lie in runs of `pack`, the last one perhaps broken. */
+function inPacks({ shape, strides }: View, offset: number, first: number, pack: number): boolean {
+  const runs = strides.at(-1) === 1 && (shape.length === 1 || shape.at(-1)! % pack === 0);
+  return runs && [offset, first, ...strides.slice(0, -1)].every((place) => place % pack === 0);
 }
 
 interface View {
@@ -166,10 +169,9 @@ function* bindableParts(x: Tensor, view: View, y: Tensor): Generator<Part> {
 export function convertInto(x: Tensor, y: Tensor): void {
   for (const [from, to] of flatParts([x, y]))
     x.device.run({
-      ...conversion(x.dtype, y.dtype),
+      ...copyKernel(x.dtype, y.dtype, to.size, () => true),
       bindings: { x: from, y: to },
       params: { shape: four([to.size], 1), strides: four([1], 0), offset: 0, first: 0, count: to.size },
-      workgroups: Math.ceil(to.size / (y.dtype === 'u8' ? 256 : 128)),
     });
 }
 

@@ -21,6 +21,18 @@ export const variants: KernelVariant[] = [
   })),
 ];
 
+/** Matrices that lie one after the other in memory as one; null for others. */
+export function adjoined(matrices: readonly Tensor[]): Tensor | null {
+  const [first] = matrices;
+  let { offset } = first;
+  for (const { storage, dtype, contiguous: dense, offset: start, size } of matrices) {
+    if (storage !== first.storage || dtype !== first.dtype || !dense || start !== offset) return null;
+    offset += size;
+  }
+  const rows = matrices.reduce((sum, { shape }) => sum + shape[0], 0);
+  return new Tensor(first.device, first.storage, first.dtype, [rows, first.shape[1]], { offset: first.offset });
+}
+
 /** Tensors one after the other along a dimension; sizes of the others must agree, f32 if the dtypes differ. */
 export function concatenate(tensors: readonly Tensor[], dim: number): Tensor {
   // Halves of the list, so that an element is copied log2(tensors) times and no kernel needs more than two sources.

@@ -6,6 +6,8 @@ export interface KernelVariant extends KernelChoice {
   bindings: readonly string[];
   /** Adapter capability without which the variant is not used. */
   requires?: 'f16' | 'subgroup-matrix';
+  /** Bytes of workgroup memory that the launcher makes sure of, if more than the 32 KiB of every adapter. */
+  workgroupBytes?: number;
 }
 
 /** Every combination of values for some defines. */

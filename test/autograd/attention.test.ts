@@ -3,13 +3,13 @@ import { AttentionRanges } from '../../src/autograd/attention-ranges.ts';
 import { attention, attentionOperation } from '../../src/autograd/ops/attention.ts';
 import type { Reference } from '../../src/autograd/reference.ts';
 import { Tape, withTape } from '../../src/autograd/tape.ts';
-import { type AttentionPath, attentionPath } from '../../src/tensor/kernel-paths.ts';
+import type { AttentionPath } from '../../src/tensor/kernel-paths.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { checkOp, compare, normals } from '../support/check-op.ts';
 import { limitedDevice, testDevice } from '../support/device.ts';
 
 const device = await testDevice();
-const software = attentionPath(device.capabilities) === 'plain';
+const { software } = device.capabilities;
 
 /** Query heads, key heads, head size, documents. */
 type Case = [heads: number, kvHeads: number, size: number, lengths: number[]];

@@ -5,7 +5,7 @@ import { slice } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { mean, sum } from '../../src/autograd/ops/reductions.ts';
 import { permute, reshape } from '../../src/autograd/ops/reshape.ts';
-import { apply, type Checkpointing, checkpoint, noGrad, Tape, withTape } from '../../src/autograd/tape.ts';
+import { apply, applyAll, type Checkpointing, checkpoint, noGrad, Tape, withTape } from '../../src/autograd/tape.ts';
 import { mapBinary, mapUnary } from '../../src/tensor/elementwise.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';
@@ -261,6 +261,57 @@ describe('gradients that products collect themselves', () => {
       tape.backward(withTape(tape, () => sum(linear(linear(Tensor.from(device, [1, 2], [1, 2]), w), w))));
       expect(seen).toHaveLength(2);
       expect(w.grad).toBeNull();
+    }));
+});
+
+describe('operations with several outputs', () => {
+  /** 2x, x itself and x³. */
+  const fork = (cheap: boolean, saw: (readonly (Tensor | null)[])[] = []) =>
+    operation({
+      name: 'fork',
+      cheap,
+      check: () => {},
+      forward: ([x]) => ({ output: mapUnary('2.0 * a', x), others: [x, mapUnary('a * a * a', x)] }),
+      keeps: () => ({ inputs: [0], output: true }),
+      backward: ({ grads, inputs: [x] }) => {
+        saw.push(grads);
+        const [a, b, c] = grads;
+        const slopes = [a && mapUnary('2.0 * a', a), b, c && mapBinary('fork', '3.0 * a * a * b', x, c)];
+        return [slopes.filter((g) => g !== null).reduce((sum, g) => mapBinary('fork', 'a + b', sum, g))];
+      },
+      reference: ([x]) => x,
+    });
+
+  test.each(MODES)('collect the gradients of all, whatever the loss uses: %s', (mode) =>
+    device.scopeAsync(async () => {
+      for (const cheap of [true, false])
+        for (const used of [[0], [1], [2], [0, 2], [2, 1, 0]]) {
+          const saw: (readonly (Tensor | null)[])[] = [];
+          const x = leaf([1, -2, 3]);
+          run(() => {
+            const outputs = applyAll(fork(cheap, saw), [exp(x)], undefined);
+            return used.map((i) => sum(square(outputs[i]))).reduce((a, b) => add(a, b));
+          }, mode);
+          // Of e^x: (2e^x)², (e^x)² and (e^3x)².
+          const want = [1, -2, 3].map((v) =>
+            used.reduce((total, i) => total + [8, 2, 6][i] * Math.exp([2, 2, 6][i] * v), 0),
+          );
+          compare('fork', await takeGrad(x), want, 1e-5);
+          expect(saw.map((grads) => grads.map((grad) => grad !== null))).toEqual([
+            [0, 1, 2].map((i) => used.includes(i)),
+          ]);
+        }
+    }),
+  );
+
+  test('are as many tensors, one that is an input too', () =>
+    device.scope(() => {
+      const x = leaf([1, 2]);
+      const tape = new Tape();
+      const outputs = withTape(tape, () => applyAll(fork(true), [x], undefined));
+      tape.release();
+      expect(new Set([x, ...outputs]).size).toBe(4);
+      expect(outputs[1].storage).toBe(x.storage);
     }));
 });
 

@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
-import type { Operation } from '../../src/autograd/operation.ts';
+import { type Operation, operation } from '../../src/autograd/operation.ts';
 import type { Reference } from '../../src/autograd/reference.ts';
-import { apply, Tape, withTape } from '../../src/autograd/tape.ts';
+import { applyAll, Tape, withTape } from '../../src/autograd/tape.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { type Shape, sizeOf } from '../../src/tensor/shape.ts';
@@ -47,6 +47,8 @@ export interface CheckOp<A> {
   terms?: (inputs: readonly Reference[], upstream: Float64Array) => readonly number[];
   /** Elements of each input whose gradient is held against finite differences; all if few. */
   probes?: number;
+  /** Numbers of outputs that the loss does not depend on, of an operation that has several. */
+  unused?: readonly number[];
 }
 
 /**
@@ -54,7 +56,7 @@ export interface CheckOp<A> {
  * differences of the f64 reference, in every shape and dtype the caller lists. Counts live buffers.
  */
 export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise<void> {
-  const { device, attributes, slack = 1, seed = 1, probes = 60 } = options;
+  const { device, attributes, slack = 1, seed = 1, probes = 60, unused = [] } = options;
   const before = device.memory.live;
   await device.scopeAsync(async () => {
     const tensors = options.inputs.map((input, k) => makeInput(device, input, seed + 17 * k));
@@ -65,18 +67,20 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
     const tolerance = OPERATION_TOLERANCE[dtype] * slack;
 
     const tape = new Tape();
-    const output = withTape(tape, () => apply(op, tensors, attributes));
+    const outputs = withTape(tape, () => applyAll(op, tensors, attributes));
     const expected = op.reference(references, attributes);
-    expect(output.shape, `${op.name}: shape`).toEqual(expected.shape);
-    compare(`${op.name} forward`, await output.numbers(), expected.data, tolerance);
+    if (outputs.length === 1) expect(outputs[0].shape, `${op.name}: shape`).toEqual(expected.shape);
+    compare(`${op.name} forward`, await flat(outputs), expected.data, tolerance);
 
     const differentiable = tensors.filter((tensor) => tensor.requires_grad);
     if (differentiable.length === 0) return;
     await compareSaved(op, tensors, attributes);
-    const weights = normals(output.size, seed + 99);
-    const upstream = Tensor.from(device, weights, output.shape, output.dtype);
-    const rounded = Float64Array.from(await upstream.numbers());
-    tape.backward(output, upstream);
+    const seeds = outputs.map(({ shape, dtype, size }, i) => {
+      const weights = normals(size, seed + 99 + i);
+      return Tensor.from(device, unused.includes(i) ? weights.fill(0) : weights, shape, dtype);
+    });
+    const rounded = await flat(seeds);
+    tape.backward(withTape(tape, () => seeded(outputs, seeds, unused)));
     const terms = options.terms?.(references, rounded) ?? [];
     const loss = () => op.reference(references, attributes).data.reduce((sum, y, i) => sum + y * rounded[i], 0);
     for (const [k, tensor] of tensors.entries()) {
@@ -98,6 +102,26 @@ export async function checkOp<A>(op: Operation<A>, options: CheckOp<A>): Promise
     }
   });
   expect(device.memory.live, `${op.name}: live buffers`).toBe(before);
+}
+
+/** All elements of tensors, one tensor after the other. */
+async function flat(tensors: readonly Tensor[]): Promise<Float64Array> {
+  const parts = await Promise.all(tensors.map((tensor) => tensor.numbers()));
+  return Float64Array.from(parts.flatMap((part) => [...part]));
+}
+
+/** A loss whose gradients for these tensors are the seeds, to the bit; null for the unused ones. */
+function seeded(tensors: readonly Tensor[], seeds: readonly Tensor[], unused: readonly number[]): Tensor {
+  const loss = operation({
+    name: 'seeded',
+    cheap: false,
+    check: () => {},
+    forward: ([x]) => ({ output: Tensor.zeros(x.device, [1]) }),
+    keeps: () => ({ inputs: [] }),
+    backward: () => seeds.map((seed, i) => (unused.includes(i) ? null : seed)),
+    reference: ([x]) => x,
+  });
+  return applyAll(loss, tensors, undefined)[0];
 }
 
 /** What an operation saves without its output must be what it saves with it, to the bit. */

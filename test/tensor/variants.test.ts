@@ -28,7 +28,7 @@ function failureOf(device: Device, variant: KernelVariant): string | null {
   } catch (error) {
     // The null adapter has 16 KiB of workgroup memory; every real one that Dawn runs on has at least 32 KiB.
     const storage = /total use of workgroup storage \((\d+) bytes\)/.exec(String(error));
-    if (storage && Number(storage[1]) <= 32768) return 'small';
+    if (storage && Number(storage[1]) <= Math.max(variant.workgroupBytes ?? 0, 32768)) return 'small';
     return `${variant.kernel}:${variant.entry ?? 'main'} ${JSON.stringify(variant.defines ?? {})}: ${error}`;
   }
 }

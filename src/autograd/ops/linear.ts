@@ -65,7 +65,7 @@ export const linearOperation = operation<LinearOptions>({
     return [dx, dw, needs[2] ? grad : null];
   },
 
-  collects: [0, 1],
+  collects: (input) => input < 2,
 
   reference([x, weight, residual], { scale = 1 }) {
     const [out, width] = weight.shape;

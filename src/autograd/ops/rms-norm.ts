@@ -33,7 +33,7 @@ export const rmsNormOperation = operation<RmsNormOptions>({
   },
 
   keeps: () => ({ inputs: [0, 1] }),
-  collects: [0],
+  collects: (input) => input === 0,
 
   backward({ grad, inputs, attributes: { eps, path }, needs, collected: [{ addend, into, dtype }] }) {
     const [x, weight] = inputs.map(contiguous);

@@ -44,8 +44,8 @@ interface Choice {
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
   edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
   rider: boolean;
-  /** The depth is whole tiles. */
-  whole: boolean;
+  /** Which sides of the product are whole tiles. */
+  whole: { m: boolean; n: boolean; k: boolean };
   C: string;
   Y: string;
   /** `emulated` computes without matrix units, for tests. */
@@ -73,7 +73,9 @@ function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, whole, C
       A_PASSES: passes(TM),
       B_PASSES: passes(TN),
       B_TILED: String(tiled),
-      WHOLE: String(whole),
+      M_WHOLE: String(whole.m),
+      N_WHOLE: String(whole.n),
+      WHOLE: String(whole.k),
       A_EDGES: edges.A,
       B_EDGES: edges.B,
       R_EDGES: edges.R,
@@ -117,7 +119,7 @@ export const variants: KernelVariant[] = [
             tiled: tiled !== '',
             edges: { A: e, B: e, R: e, Y: e },
             rider: RIDER === 'yes',
-            whole: e === 'aligned',
+            whole: { m: e === 'aligned', n: e === 'aligned', k: e === 'aligned' },
             C,
             Y,
             units: 'matrix',
@@ -189,7 +191,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
           Y: whole ? output : edgesOf(n),
         },
         rider: rider !== null,
-        whole: k % TILE_DEPTH === 0,
+        whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k % TILE_DEPTH === 0 },
         C: whole ? C : 'f32',
         Y: target.dtype,
         units,

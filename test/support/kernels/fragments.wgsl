@@ -8,8 +8,8 @@
 var<workgroup> a_tile: array<vec4u, 192>;
 var<workgroup> b_tile: array<vec4u, 192>;
 var<workgroup> results: array<vec4f, 320>;
-#include "include/halves_{{UNITS}}.wgsl" with name=a_tile
-#include "include/halves_{{UNITS}}.wgsl" with name=b_tile
+#include "include/left_halves_{{UNITS}}.wgsl" with name=a_tile
+#include "include/right_halves_{{UNITS}}.wgsl" with name=b_tile
 #include "include/sums_{{UNITS}}.wgsl" with name=results
 
 @compute @workgroup_size(128)

@@ -1,0 +1,278 @@
+// Softmax attention on matrix units: the forward pass of attention.wgsl for heads of 64 or 128 halves.
+//
+// A workgroup owns QUERIES rows of one head, as fragments in registers, and walks over KEYS keys at a time. Its
+// subgroups share the work as ROW_GROUPS × COLUMN_GROUPS: of the scores each computes some rows and some keys, of the
+// outputs the same rows and some columns. A round is two phases with a barrier after each:
+//   1. Scores from workgroup memory to weights in workgroup memory, a few keys of one row a thread; meanwhile values
+//      of this round and keys of the next go from registers to workgroup memory and the ones after are fetched.
+//   2. outputs += weights · values; scores of the next round.
+//
+// Sums on matrix units cannot be scaled row by row. So weights are exp(score − base), where a row's base is raised to
+// the greatest score only when a score exceeds it by more than 8: until then weights stay below e^8, which f16 holds.
+// A raise is rare and sends the sums through workgroup memory.
+//
+// A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
+// not finite is replaced by 0, and rows that do see it become NaN as a whole.
+//
+// Estimate for one H100 core, WIDTH 128, 64 × 32, 2 × 2 subgroups; clocks per score: products 512 / 2560 = 0.20;
+// workgroup memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 +
+// tiles 8 = 42 bytes or 0.33; exp2 0.06. Registers: outputs 64 + queries 64 + scores 16 + fetched tiles 32 + operands
+// 12 + some 25 for the rest: 213, two workgroups a core, one of which multiplies while the other exponentiates.
+#include "include/fragments_{{UNITS}}.wgsl"
+#include "include/attention_fragments.wgsl"
+@group(0) @binding(2) var<storage, read> q: array<vec4u>;
+@group(0) @binding(3) var<storage, read> k: array<vec4u>;
+@group(0) @binding(4) var<storage, read> v: array<vec4u>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4u>;
+// Natural logarithm of the sum of exponentials of each query's scores, [heads, queries].
+@group(0) @binding(6) var<storage, read_write> log_sum: array<f32>;
+
+const QUERIES = {{QUERIES}}u;
+const KEYS = {{KEYS}}u;
+const ROW_GROUPS = {{ROW_GROUPS}}u;
+const COLUMN_GROUPS = {{COLUMN_GROUPS}}u;
+const THREADS = 32u * ROW_GROUPS * COLUMN_GROUPS;
+const OWN_ROWS = QUERIES / ROW_GROUPS;
+const OWN_KEYS = KEYS / COLUMN_GROUPS;
+const OWN_COLUMNS = WIDTH / COLUMN_GROUPS;
+const DEPTH = WIDTH / 16u;
+const OUTPUTS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's outputs
+const PARTS = THREADS / QUERIES; // threads that share a row of scores
+const PART = KEYS / PARTS;
+const LOADS = KEYS * CHUNKS / THREADS;
+const SCORE_STRIDE = KEYS / 4u + 1u;
+const WEIGHT_STRIDE = KEYS / 8u + 1u;
+// Where things lie in `tiles`.
+const VALUES = KEYS * STRIDE;
+const WEIGHTS = 2u * VALUES;
+const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
+
+// In units of log2: how far a score may exceed its row's base, and the base of a row that has seen no key. A score
+// that is not seen is LOWEST: its weight is 0 against every base.
+const SLACK = 8.0 * LOG2_E;
+const NO_BASE = -1.0e30;
+
+var<workgroup> tiles: array<vec4u, WEIGHTS + QUERIES * WEIGHT_STRIDE>;
+var<workgroup> scores: array<vec4f, QUERIES * SCORE_STRIDE>;
+#include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=scores
+var<workgroup> shared_parts: array<f32, THREADS>;
+var<workgroup> factors: array<f32, QUERIES>;
+// 2 · round if a base must be raised in that round, 2 · round + 1 if that of a row which has sums.
+var<workgroup> raise: atomic<u32>;
+// The last round in which a value was not finite.
+var<workgroup> broken: atomic<u32>;
+
+// The last key stands for those beyond it, whose weights are 0: a condition around a load would cost more than the load.
+fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
+  return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
+  return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let lane = thread % 32u;
+  let own_row = subgroup / COLUMN_GROUPS * OWN_ROWS;
+  let own_key = subgroup % COLUMN_GROUPS * OWN_KEYS;
+  let own_column = subgroup % COLUMN_GROUPS * OWN_COLUMNS;
+  let head = group.x;
+  let key_head = head / (p.heads / p.kv_heads);
+  // Later tiles have more keys: they start first.
+  let first_query = ((p.queries + QUERIES - 1u) / QUERIES - 1u - group.y) * QUERIES;
+  let tile = keys_of_tile(first_query, QUERIES);
+  let end = max(1u, tile.y);
+
+  // The row of scores that this thread has a part of.
+  let row = thread % QUERIES;
+  let part = thread / QUERIES;
+  let range = keys_of(first_query + row);
+  var base = NO_BASE;
+  var sum = 0.0;
+  var spoiled = false; // by a value that is not finite
+  if (thread == 0u) {
+    atomicStore(&raise, 0u);
+    atomicStore(&broken, 0u);
+  }
+
+  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  for (var first = 0u; first < QUERIES; first += STAGED) {
+    for (var n = thread; n < min(STAGED, QUERIES) * CHUNKS; n += THREADS) {
+      let query = first_query + first + n / CHUNKS;
+      var words = vec4u();
+      if (query < p.queries) {
+        words = q[(query * p.heads + head) * CHUNKS + n % CHUNKS];
+      }
+      tiles[n / CHUNKS * STRIDE + n % CHUNKS] = words;
+    }
+    workgroupBarrier();
+    if (own_row >= first && own_row < first + STAGED) {
+#unroll r in 0..{{ROW_FRAGMENTS}}
+  #unroll d in 0..{{DEPTH}}
+      queries[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
+  #end
+#end
+    }
+    workgroupBarrier();
+  }
+
+  var outputs: array<Sums, {{ROW_FRAGMENTS}} * OUTPUTS>;
+  var next_keys: array<vec4u, LOADS>;
+  var next_values: array<vec4u, LOADS>;
+#unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
+  let key = tile.x + n / CHUNKS;
+  tiles[n / CHUNKS * STRIDE + n % CHUNKS] = key_chunk(key, key_head, n % CHUNKS, end);
+  next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+  next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+  workgroupBarrier();
+
+  var round = 0u;
+  for (var first = tile.x; ; first += KEYS) {
+    let done = first >= tile.y;
+    // Whether the sums must be multiplied by row factors.
+    var flush = done;
+    if (done) {
+      shared_parts[thread] = sum;
+      workgroupBarrier();
+      sum = 0.0;
+      for (var other = 0u; other < PARTS; other++) {
+        sum += shared_parts[other * QUERIES + row];
+      }
+      let empty = range.x >= range.y;
+      factors[row] = spoil(vec4f(select(1.0 / sum, 0.0, empty)), vec4<bool>(spoiled)).x;
+      if (part == 0u && first_query + row < p.queries) {
+        log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
+      }
+    } else {
+#unroll c in 0..{{SCORE_FRAGMENTS}}
+      var products = array<Sums, {{ROW_FRAGMENTS}}>();
+  #unroll d in 0..{{DEPTH}}
+      let right = tiles_right_transposed((own_key + c * 16u) * STRIDE + d * 2u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+      products[r] = multiply(queries[r * DEPTH + d], right, products[r]);
+    #end
+  #end
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
+  #end
+#end
+      workgroupBarrier();
+
+      let whole = first >= tile.z && first + KEYS <= tile.w;
+      var is_broken = false;
+#unroll i in 0..{{LOADS}}
+      let n = i * THREADS + thread;
+      let place = n / CHUNKS * STRIDE + n % CHUNKS;
+      let key = first + KEYS + n / CHUNKS;
+      let drop = !whole && broken_chunk(next_values[i]);
+      is_broken = is_broken || drop;
+      tiles[VALUES + place] = select(next_values[i], vec4u(), drop);
+      tiles[place] = next_keys[i];
+      next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+      next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+      if (is_broken) {
+        atomicStore(&broken, first + KEYS);
+      }
+
+      var own: array<vec4f, PART / 4u>;
+      var top = LOWEST;
+#unroll n in 0..{{PART_CHUNKS}}
+  #unroll half in 0..2
+      let i = 2u * n + half;
+      own[i] = scores[row * SCORE_STRIDE + part * (PART / 4u) + i] * (p.scale * LOG2_E);
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
+      top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
+  #end
+#end
+      // Once, or twice if the first attempt finds that a base is too low.
+      var added = vec4f();
+      for (var again = true; again;) {
+        round++;
+        if (top > base + SLACK) {
+          atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
+        }
+        added = vec4f();
+#unroll i in 0..{{PART_CHUNKS}}
+        let low = exp2(own[2u * i] - base);
+        let high = exp2(own[2u * i + 1u] - base);
+        tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
+        added += low + high;
+#end
+        let raised = workgroupUniformLoad(&raise);
+        again = raised >= 2u * round;
+        if (again) {
+          flush = raised > 2u * round;
+          shared_parts[thread] = top;
+          workgroupBarrier();
+          for (var other = 0u; other < PARTS; other++) {
+            top = max(top, shared_parts[other * QUERIES + row]);
+          }
+          let higher = select(base, top, top > base + SLACK);
+          let factor = exp2(base - higher);
+          base = higher;
+          sum *= factor;
+          factors[row] = factor;
+        }
+      }
+      sum += total(added);
+      if (!whole && atomicLoad(&broken) == first + KEYS) {
+        for (var n = max(first, range.x) * CHUNKS; n < min(first + KEYS, range.y) * CHUNKS; n++) {
+          spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
+        }
+      }
+    }
+
+    if (flush) {
+#unroll c in 0..{{SUM_FRAGMENTS}}
+      workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
+  #end
+      workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+      let of_row = own_row + r * 16u + lane / 2u;
+      let low = scores[at] * factors[of_row];
+      let high = scores[at + 1u] * factors[of_row];
+      if (!done) {
+        scores[at] = low;
+        scores[at + 1u] = high;
+      } else if (first_query + of_row < p.queries) {
+        let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
+        y[chunk] = pack_chunk(low, high);
+      }
+  #end
+      workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      outputs[r * OUTPUTS + c] = scores_sums((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u);
+  #end
+#end
+      workgroupBarrier();
+    }
+    if (done) {
+      break;
+    }
+
+#unroll n in 0..{{OTHER_FRAGMENTS}}
+    var left: array<Left, {{ROW_FRAGMENTS}}>;
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+    left[r] = tiles_left(WEIGHTS + (own_row + r * 16u) * WEIGHT_STRIDE + n * 2u, WEIGHT_STRIDE);
+  #end
+  #unroll c in 0..{{SUM_FRAGMENTS}}
+    let right = tiles_right(VALUES + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+    outputs[r * OUTPUTS + c] = multiply(left[r], right, outputs[r * OUTPUTS + c]);
+    #end
+  #end
+#end
+  }
+}

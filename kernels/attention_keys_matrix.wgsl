@@ -1,0 +1,315 @@
+// Gradients of attention's keys and values on matrix units, for heads of 64 or 128 halves; gradient_keys of
+// attention.wgsl: dv_j = Σ_i weight_ij · do_i, dk_j = scale · Σ_i slope_ij · q_i, over the query heads of a group.
+//
+// A workgroup owns KEYS rows of one key head and walks over the heads of its group and QUERIES queries at a time.
+// Its subgroups come in pairs: the first computes scores k·q, holding keys in registers, and sums up the gradient of
+// values, the second products v·do, holding values, and the gradient of keys. So all is transposed: rows are keys.
+// ROW_GROUPS pairs own different rows; COLUMN_GROUPS pairs own different queries of scores and columns of sums.
+// A round is two phases with a barrier after each:
+//   1. Scores and products from workgroup memory to weights and slopes in workgroup memory, some queries of one key a
+//      thread; meanwhile the next queries and gradients go from registers to workgroup memory and the ones after are
+//      fetched. Where memory holds but one tile of them (PLACES = 1), phase 2 comes before that, in two more barriers.
+//   2. sums += weights · gradients, slopes · queries; scores and products of the next round.
+//
+// A query or gradient that is not finite is treated as a value is in attention_forward_matrix.wgsl.
+//
+// Estimate for one H100 core, WIDTH 128; clocks per score: matrix products 1024 / 2560 = 0.40; workgroup memory
+// 128 bytes a clock, with R rows a subgroup and C COLUMN_GROUPS: scores and products 2 · 256 / R of operands, 8 written
+// at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
+//   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
+//   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
+//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups, one of which multiplies
+//   while the other exponentiates.
+//   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
+#include "include/fragments_{{UNITS}}.wgsl"
+#include "include/attention_fragments.wgsl"
+@group(0) @binding(2) var<storage, read> q: array<vec4u>;
+@group(0) @binding(3) var<storage, read> k: array<vec4u>;
+@group(0) @binding(4) var<storage, read> v: array<vec4u>;
+@group(0) @binding(5) var<storage, read> grad: array<vec4u>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
+@group(0) @binding(7) var<storage, read_write> y2: array<vec4u>;
+// For each [head, query] its log_sum and the dot product of the output and its gradient.
+@group(0) @binding(8) var<storage, read> statistics_read: array<vec2f>;
+
+const KEYS = {{KEYS}}u;
+const QUERIES = {{QUERIES}}u;
+const ROW_GROUPS = {{ROW_GROUPS}}u;
+const COLUMN_GROUPS = {{COLUMN_GROUPS}}u;
+const PLACES = {{PLACES}}u;
+const THREADS = 64u * ROW_GROUPS * COLUMN_GROUPS;
+const OWN_ROWS = KEYS / ROW_GROUPS;
+const OWN_QUERIES = QUERIES / COLUMN_GROUPS;
+const OWN_COLUMNS = WIDTH / COLUMN_GROUPS;
+const DEPTH = WIDTH / 16u;
+const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
+const PARTS = THREADS / KEYS; // threads that share a row of scores
+const PART = QUERIES / PARTS;
+const LOADS = QUERIES * CHUNKS / THREADS;
+const PAIR_STRIDE = QUERIES / 2u + 1u; // a row holds QUERIES scores, then QUERIES products
+const WEIGHT_STRIDE = QUERIES / 8u + 1u;
+// Where things lie in `tiles`: in each place queries and then their gradients.
+const PLACE = 2u * QUERIES * STRIDE;
+const WEIGHTS = PLACES * PLACE;
+const SLOPES = WEIGHTS + KEYS * WEIGHT_STRIDE;
+// Rows of keys or values that are brought to registers at a time
+const STAGED = 32u;
+
+var<workgroup> tiles: array<vec4u, SLOPES + KEYS * WEIGHT_STRIDE>;
+var<workgroup> pairs: array<vec4f, KEYS * PAIR_STRIDE>;
+#include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=pairs
+// Of the queries of this round and the next: log_sum in units of log2, products of output and gradient, ranges.
+var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
+var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
+var<workgroup> starts: array<vec4u, QUERIES / 2u>;
+var<workgroup> ends: array<vec4u, QUERIES / 2u>;
+// Of even and odd rounds: the number of the last round in which a query or its gradient was not finite, and for each query
+// the number of the last round in which this one was not. Who writes writes the same.
+var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_queries: array<u32, 2u * QUERIES>;
+
+// The last query stands for those beyond it, which see no key: a condition around a load would cost more than the load.
+fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
+  return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
+fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
+  return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
+// Whether all queries of a tile see all keys of this workgroup.
+fn is_whole(first: u32, first_key: u32) -> bool {
+  let seen = keys_of_tile(first, QUERIES);
+  return first + QUERIES <= p.queries && first_key >= seen.z && first_key + KEYS <= seen.w;
+}
+
+// Where chunk n of a tile lies in workgroup memory.
+fn place_of(n: u32) -> u32 {
+  return n / CHUNKS * STRIDE + n % CHUNKS;
+}
+
+alias Fetched = array<vec4u, LOADS>;
+
+fn fetch(
+  queries: ptr<function, Fetched>,
+  gradients: ptr<function, Fetched>,
+  first: u32,
+  head: u32,
+  thread: u32,
+) {
+#unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
+  (*queries)[i] = query_chunk(first + n / CHUNKS, head, n % CHUNKS);
+  (*gradients)[i] = gradient_chunk(first + n / CHUNKS, head, n % CHUNKS);
+#end
+}
+
+// Brings what was fetched to place `parity` of workgroup memory, or to the only one.
+fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
+  let place = parity % PLACES * PLACE;
+  var is_broken = false;
+#unroll i in 0..{{LOADS}}
+  let drop_query = !whole && broken_chunk((*queries)[i]);
+  let drop_gradient = !whole && broken_chunk((*gradients)[i]);
+  is_broken = is_broken || drop_query || drop_gradient;
+  tiles[place + place_of(i * THREADS + thread)] = select((*queries)[i], vec4u(), drop_query);
+  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = select((*gradients)[i], vec4u(), drop_gradient);
+#end
+  if (is_broken) {
+    atomicStore(&broken[parity], round + 1u);
+#unroll i in 0..{{LOADS}}
+    if (broken_chunk((*queries)[i]) || broken_chunk((*gradients)[i])) {
+      broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
+    }
+#end
+  }
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let lane = thread % 32u;
+  let second = subgroup % 2u; // of the pair
+  let own_row = subgroup / 2u / COLUMN_GROUPS * OWN_ROWS;
+  let own_query = subgroup / 2u % COLUMN_GROUPS * OWN_QUERIES;
+  let own_column = subgroup / 2u % COLUMN_GROUPS * OWN_COLUMNS;
+  let key_head = group.x;
+  let first_key = group.y * KEYS;
+  let tile = queries_of_tile(first_key, KEYS);
+  let start = tile.x / QUERIES * QUERIES;
+  let blocks = select(0u, (tile.y - start + QUERIES - 1u) / QUERIES, tile.x < tile.y);
+  let rounds = blocks * (p.heads / p.kv_heads);
+  let first_head = key_head * (p.heads / p.kv_heads);
+
+  // The row of scores that this thread has a part of.
+  let row = thread % KEYS;
+  let part = thread / KEYS;
+  let key = first_key + row;
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * QUERIES) {
+    broken_queries[thread] = 0u;
+  }
+
+  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  for (var turn = 0u; turn < 2u * KEYS / STAGED; turn++) {
+    let first = turn / 2u * STAGED;
+    for (var n = thread; n < STAGED * CHUNKS; n += THREADS) {
+      let of_row = first_key + first + n / CHUNKS;
+      let at = (of_row * p.kv_heads + key_head) * CHUNKS + n % CHUNKS;
+      var words = vec4u();
+      if (of_row < p.keys) {
+        if (turn % 2u == 0u) {
+          words = k[at];
+        } else {
+          words = v[at];
+        }
+      }
+      tiles[place_of(n)] = words;
+    }
+    workgroupBarrier();
+    if (own_row >= first && own_row < first + STAGED && second == turn % 2u) {
+#unroll r in 0..{{ROW_FRAGMENTS}}
+  #unroll d in 0..{{DEPTH}}
+      own[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
+  #end
+#end
+    }
+    workgroupBarrier();
+  }
+
+  var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
+  var queries: Fetched;
+  var gradients: Fetched;
+  fetch(&queries, &gradients, start, first_head, thread);
+  // Each of the first QUERIES threads has those of one query.
+  var range = vec2u();
+  var statistic = vec2f();
+  if (rounds > 0u) {
+    range = keys_of(start + thread % QUERIES);
+    statistic = statistics_read[first_head * p.queries + min(start + thread % QUERIES, p.queries - 1u)];
+  }
+
+  // Each round finishes what the one before began; the first only brings queries and gradients into place.
+  var parity = 0u;
+  var whole = false;
+  for (var round = 0u; ; round++) {
+    if (round > 0u) {
+#unroll i in 0..{{PART_CHUNKS}}
+      var weights: array<vec4f, 2>;
+      var slopes: array<vec4f, 2>;
+  #unroll j in 0..2
+      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i + j;
+      let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
+      weights[j] = exp2(pairs[at] * (p.scale * LOG2_E) - log_sums[quad]);
+      slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
+      let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
+      weights[j] = select(vec4f(), weights[j], seen);
+      slopes[j] = select(vec4f(), slopes[j], seen);
+  #end
+      let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
+      tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
+      tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
+#end
+      if (!whole && atomicLoad(&broken[1u - parity]) == round) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let quad = ((1u - parity) * QUERIES + n) / 4u;
+          let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
+          if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
+            tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
+            tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
+          }
+        }
+      }
+    }
+    let next_whole = round < rounds && is_whole(start + round % max(blocks, 1u) * QUERIES, first_key);
+    if (PLACES == 2u) {
+      put(&queries, &gradients, next_whole, round, parity, thread);
+    }
+    if (thread < QUERIES) {
+      let at = (parity * QUERIES + thread) / 4u;
+      log_sums[at][thread % 4u] = statistic.x * LOG2_E;
+      deltas[at][thread % 4u] = statistic.y;
+      starts[at][thread % 4u] = range.x;
+      ends[at][thread % 4u] = range.y;
+    }
+    workgroupBarrier();
+
+    if (round > 0u) {
+      let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
+      let left_at = select(WEIGHTS, SLOPES, second == 1u);
+#unroll n in 0..{{OTHER_FRAGMENTS}}
+      var left: array<Left, {{ROW_FRAGMENTS}}>;
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      left[r] = tiles_left(left_at + (own_row + r * 16u) * WEIGHT_STRIDE + n * 2u, WEIGHT_STRIDE);
+  #end
+  #unroll c in 0..{{SUM_FRAGMENTS}}
+      let right = tiles_right(others + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+      sums[r * SUMS + c] = multiply(left[r], right, sums[r * SUMS + c]);
+    #end
+  #end
+#end
+    }
+    if (round == rounds) {
+      break;
+    }
+    if (PLACES == 1u) {
+      workgroupBarrier();
+      put(&queries, &gradients, next_whole, round, parity, thread);
+      workgroupBarrier();
+    }
+    // After the last round it is fetched once more, for nothing.
+    let following = min(round + 1u, rounds - 1u);
+    let next_first = start + following % blocks * QUERIES;
+    let next_head = first_head + following / blocks;
+    fetch(&queries, &gradients, next_first, next_head, thread);
+    let next_query = next_first + thread % QUERIES;
+    range = keys_of(next_query);
+    statistic = statistics_read[next_head * p.queries + min(next_query, p.queries - 1u)];
+
+    let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
+#unroll c in 0..{{SCORE_FRAGMENTS}}
+    var products = array<Sums, {{ROW_FRAGMENTS}}>();
+  #unroll d in 0..{{DEPTH}}
+    let right = tiles_right_transposed(others + (own_query + c * 16u) * STRIDE + d * 2u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+    products[r] = multiply(own[r * DEPTH + d], right, products[r]);
+    #end
+  #end
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+    let column = second * QUERIES + own_query + c * 16u;
+    pairs_store((own_row + r * 16u) * PAIR_STRIDE + column / 4u, PAIR_STRIDE, products[r]);
+  #end
+#end
+    workgroupBarrier();
+    parity = 1u - parity;
+    whole = next_whole;
+  }
+
+#unroll c in 0..{{SUM_FRAGMENTS}}
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  pairs_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, sums[r * SUMS + c]);
+  #end
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let of_row = own_row + r * 16u + lane / 2u;
+  if (first_key + of_row < p.keys) {
+    let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
+    let scale = select(1.0, p.scale, second == 1u);
+    let words = pack_chunk(pairs[at] * scale, pairs[at + 1u] * scale);
+    if (second == 1u) {
+      y[chunk] = words;
+    } else {
+      y2[chunk] = words;
+    }
+  }
+  #end
+#end
+}

@@ -1,0 +1,233 @@
+// Gradient of attention's queries on matrix units, for heads of 64 or 128 halves; gradient_queries of attention.wgsl:
+// dq_i = scale · Σ_j slope_ij · k_j, slope_ij = weight_ij · (do_i·v_j − do_i·o_i).
+//
+// A workgroup owns QUERIES rows of one head and walks over KEYS keys at a time. Its subgroups come in pairs that own
+// the same rows: the first computes scores q·k, holding queries in registers, the second products do·v, holding
+// gradients; of the sums each of them owns half of the columns. A round is two phases with a barrier after each:
+//   1. Scores and products from workgroup memory to slopes in workgroup memory, some keys of one row a thread;
+//      meanwhile the next keys and values go from registers to workgroup memory and the ones after are fetched.
+//   2. sums += slopes · keys; scores and products of the next round. So keys have two places, values one.
+//
+// A key that is not finite is treated as a value is in attention_forward_matrix.wgsl.
+//
+// Estimate for one H100 core, WIDTH 128, 64 × 32; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
+// 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
+// tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 32 + operands 12 +
+// some 25 for the rest: 213, two workgroups a core.
+#include "include/fragments_{{UNITS}}.wgsl"
+#include "include/attention_fragments.wgsl"
+@group(0) @binding(2) var<storage, read> q: array<vec4u>;
+@group(0) @binding(3) var<storage, read> k: array<vec4u>;
+@group(0) @binding(4) var<storage, read> v: array<vec4u>;
+@group(0) @binding(5) var<storage, read> grad: array<vec4u>;
+@group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
+// For each [head, query] its log_sum and the dot product of the output and its gradient.
+@group(0) @binding(7) var<storage, read> statistics_read: array<vec2f>;
+
+const QUERIES = {{QUERIES}}u;
+const KEYS = {{KEYS}}u;
+const ROW_GROUPS = {{ROW_GROUPS}}u;
+const THREADS = 64u * ROW_GROUPS;
+const OWN_ROWS = QUERIES / ROW_GROUPS;
+const OWN_COLUMNS = WIDTH / 2u;
+const DEPTH = WIDTH / 16u;
+const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
+const PARTS = THREADS / QUERIES; // threads that share a row of scores
+const PART = KEYS / PARTS;
+const LOADS = KEYS * CHUNKS / THREADS;
+const PAIR_STRIDE = KEYS / 2u + 1u; // a row holds KEYS scores, then KEYS products
+const SLOPE_STRIDE = KEYS / 8u + 1u;
+// Where things lie in `tiles`.
+const VALUES = 2u * KEYS * STRIDE;
+const SLOPES = 3u * KEYS * STRIDE;
+// Rows of queries or gradients that are brought to registers at a time.
+const STAGED = select(32u, 64u, 3u * KEYS >= 64u);
+
+var<workgroup> tiles: array<vec4u, SLOPES + QUERIES * SLOPE_STRIDE>;
+var<workgroup> pairs: array<vec4f, QUERIES * PAIR_STRIDE>;
+#include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=pairs
+// Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
+// key. Who writes writes the same.
+var<workgroup> broken: array<atomic<u32>, 2>;
+var<workgroup> broken_keys: array<u32, 2u * KEYS>;
+
+// The last key stands for those beyond it, whose slopes are 0: a condition around a load would cost more than the load.
+fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
+  return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
+  return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+// weight · (do·v − do·o) of four keys
+fn slopes(score: vec4f, product: vec4f, statistic: vec2f) -> vec4f {
+  return exp2(score * (p.scale * LOG2_E) - statistic.x * LOG2_E) * (product - statistic.y);
+}
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
+  begin_fragments(thread);
+  let subgroup = thread / 32u;
+  let lane = thread % 32u;
+  let own_row = subgroup / 2u * OWN_ROWS;
+  let of_gradient = subgroup % 2u == 1u;
+  let own_column = subgroup % 2u * OWN_COLUMNS;
+  let head = group.x;
+  let key_head = head / (p.heads / p.kv_heads);
+  // Later tiles have more keys: they start first.
+  let first_query = ((p.queries + QUERIES - 1u) / QUERIES - 1u - group.y) * QUERIES;
+  let tile = keys_of_tile(first_query, QUERIES);
+  let end = max(1u, tile.y);
+
+  // The row of scores that this thread has a part of.
+  let row = thread % QUERIES;
+  let part = thread / QUERIES;
+  let range = keys_of(first_query + row);
+  let statistic = statistics_read[head * p.queries + min(first_query + row, p.queries - 1u)];
+  if (thread < 2u) {
+    atomicStore(&broken[thread], 0u);
+  }
+  if (thread < 2u * KEYS) {
+    broken_keys[thread] = 0u;
+  }
+
+  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  for (var turn = 0u; turn < 2u * QUERIES / STAGED; turn++) {
+    let first = turn / 2u * STAGED;
+    for (var n = thread; n < STAGED * CHUNKS; n += THREADS) {
+      let query = first_query + first + n / CHUNKS;
+      let at = (query * p.heads + head) * CHUNKS + n % CHUNKS;
+      var words = vec4u();
+      if (query < p.queries) {
+        if (turn % 2u == 0u) {
+          words = q[at];
+        } else {
+          words = grad[at];
+        }
+      }
+      tiles[n / CHUNKS * STRIDE + n % CHUNKS] = words;
+    }
+    workgroupBarrier();
+    if (own_row >= first && own_row < first + STAGED && of_gradient == (turn % 2u == 1u)) {
+#unroll r in 0..{{ROW_FRAGMENTS}}
+  #unroll d in 0..{{DEPTH}}
+      own[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
+  #end
+#end
+    }
+    workgroupBarrier();
+  }
+
+  var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
+  var next_keys: array<vec4u, LOADS>;
+  var next_values: array<vec4u, LOADS>;
+#unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
+  next_keys[i] = key_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
+  next_values[i] = value_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
+#end
+
+  // Each round finishes what the one before began; the first only brings keys and values into place.
+  var parity = 0u;
+  for (var next = tile.x; ; next += KEYS) {
+    let started = next != tile.x;
+    if (started) {
+      let first = next - KEYS;
+      let whole = first >= tile.z && next <= tile.w;
+#unroll i in 0..{{PART_CHUNKS}}
+      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i;
+      var low = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
+      var high = slopes(pairs[at + 1u], pairs[at + KEYS / 4u + 1u], statistic);
+      let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
+      low = select(vec4f(), low, is_seen(key, range));
+      high = select(vec4f(), high, is_seen(key + 4u, range));
+      tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
+#end
+      if (!whole && atomicLoad(&broken[1u - parity]) == next) {
+        for (var n = part * PART; n < (part + 1u) * PART; n++) {
+          let seen = first + n >= range.x && first + n < range.y;
+          if (seen && broken_keys[(1u - parity) * KEYS + n] == next) {
+            tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u)] = NANS;
+          }
+        }
+      }
+    }
+    let next_whole = next >= tile.z && next + KEYS <= tile.w;
+    var is_broken = false;
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let place = n / CHUNKS * STRIDE + n % CHUNKS;
+    let drop = !next_whole && broken_chunk(next_keys[i]);
+    is_broken = is_broken || drop;
+    tiles[parity * KEYS * STRIDE + place] = select(next_keys[i], vec4u(), drop);
+    tiles[VALUES + place] = next_values[i];
+#end
+    if (is_broken) {
+      atomicStore(&broken[parity], next + KEYS);
+#unroll i in 0..{{LOADS}}
+      if (broken_chunk(next_keys[i])) {
+        broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
+      }
+#end
+    }
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
+    next_values[i] = value_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
+#end
+    workgroupBarrier();
+
+    if (started) {
+      let keys = (1u - parity) * KEYS * STRIDE;
+#unroll n in 0..{{OTHER_FRAGMENTS}}
+      var left: array<Left, {{ROW_FRAGMENTS}}>;
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+      left[r] = tiles_left(SLOPES + (own_row + r * 16u) * SLOPE_STRIDE + n * 2u, SLOPE_STRIDE);
+  #end
+  #unroll c in 0..{{SUM_FRAGMENTS}}
+      let right = tiles_right(keys + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+      sums[r * SUMS + c] = multiply(left[r], right, sums[r * SUMS + c]);
+    #end
+  #end
+#end
+    }
+    if (next >= tile.y) {
+      break;
+    }
+    let others = select(parity * KEYS * STRIDE, VALUES, of_gradient);
+#unroll c in 0..{{SCORE_FRAGMENTS}}
+    var products = array<Sums, {{ROW_FRAGMENTS}}>();
+  #unroll d in 0..{{DEPTH}}
+    let right = tiles_right_transposed(others + c * 16u * STRIDE + d * 2u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+    products[r] = multiply(own[r * DEPTH + d], right, products[r]);
+    #end
+  #end
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+    pairs_store((own_row + r * 16u) * PAIR_STRIDE + (subgroup % 2u * KEYS + c * 16u) / 4u, PAIR_STRIDE, products[r]);
+  #end
+#end
+    workgroupBarrier();
+    parity = 1u - parity;
+  }
+
+#unroll c in 0..{{SUM_FRAGMENTS}}
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  pairs_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, sums[r * SUMS + c]);
+  #end
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let of_row = own_row + r * 16u + lane / 2u;
+  if (first_query + of_row < p.queries) {
+    let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
+    y[chunk] = pack_chunk(pairs[at] * p.scale, pairs[at + 1u] * p.scale);
+  }
+  #end
+#end
+}

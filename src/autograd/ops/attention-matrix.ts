@@ -1,0 +1,130 @@
+import type { Launch } from '../../tensor/device.ts';
+
+/** `matrix`: on matrix units; `emulated`: the same kernels in plain WGSL, for tests. */
+export type FragmentUnits = 'matrix' | 'emulated';
+
+export type MatrixEntry = 'forward' | 'gradient_queries' | 'gradient_keys';
+
+/** A kernel in one layout of tiles and subgroups. */
+export interface MatrixKernel extends Pick<Launch, 'kernel' | 'defines'> {
+  /** Rows (queries, or keys in `gradient_keys`) of a workgroup. */
+  rows: number;
+  /** Workgroup memory that it takes. */
+  bytes: number;
+}
+
+/** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
+interface Tiles {
+  queries: number;
+  keys: number;
+  rowGroups: number;
+  columnGroups?: number;
+  places?: number;
+}
+
+/** Layouts by entry and head size, best first as far as is known; the first that fits into workgroup memory is used. */
+const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
+  forward: {
+    64: [
+      { queries: 64, keys: 64, rowGroups: 2, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
+    ],
+    128: [
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
+    ],
+  },
+  gradient_queries: {
+    64: [
+      { queries: 64, keys: 32, rowGroups: 2 },
+      { queries: 64, keys: 16, rowGroups: 2 },
+    ],
+    128: [
+      { queries: 64, keys: 32, rowGroups: 2 },
+      { queries: 128, keys: 16, rowGroups: 4 },
+      { queries: 64, keys: 16, rowGroups: 2 },
+    ],
+  },
+  gradient_keys: {
+    64: [
+      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 1, places: 1 },
+      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
+    ],
+    128: [
+      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
+      { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
+      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
+      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
+      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 1 },
+    ],
+  },
+};
+
+const FILES: Record<MatrixEntry, string> = {
+  forward: 'attention_forward_matrix.wgsl',
+  gradient_queries: 'attention_queries_matrix.wgsl',
+  gradient_keys: 'attention_keys_matrix.wgsl',
+};
+
+/** Bytes of rows of `halves` f16 and of `floats` f32, each row padded by 16 bytes. */
+const halfRows = (rows: number, halves: number) => rows * (halves * 2 + 16);
+const floatRows = (rows: number, floats: number) => rows * (floats * 4 + 16);
+
+function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
+  const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
+  const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
+  const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
+  const bytes = {
+    forward: () =>
+      halfRows(2 * keys, width) + halfRows(queries, keys) + floatRows(queries, keys) + 4 * (threads + queries),
+    gradient_queries: () =>
+      halfRows(3 * keys, width) + halfRows(queries, keys) + floatRows(queries, 2 * keys) + 8 * keys,
+    gradient_keys: () =>
+      halfRows(2 * places * queries, width) +
+      halfRows(2 * keys, queries) +
+      floatRows(keys, 2 * queries) +
+      4 * 10 * queries,
+  }[entry]();
+  return {
+    kernel: FILES[entry],
+    defines: {
+      UNITS: units,
+      UNROLL: units === 'matrix' ? 'yes' : 'no',
+      WIDTH: width,
+      QUERIES: queries,
+      KEYS: keys,
+      ROW_GROUPS: rowGroups,
+      COLUMN_GROUPS: columnGroups,
+      PLACES: places,
+      // Numbers of fragments.
+      DEPTH: width / 16,
+      ROW_FRAGMENTS: rows / rowGroups / 16,
+      OTHER_FRAGMENTS: others / 16,
+      SCORE_FRAGMENTS: others / columnGroups / 16,
+      SUM_FRAGMENTS: sumColumns / 16,
+      // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight.
+      LOADS: (others * width) / 8 / threads,
+      PART_CHUNKS: (others * rows) / threads / 8,
+    },
+    rows,
+    // Two small variables at the end.
+    bytes: bytes + 32,
+  };
+}
+
+/** All layouts of an entry, for benchmarks and tests. */
+export function matrixKernels(entry: MatrixEntry, width: number, units: FragmentUnits): MatrixKernel[] {
+  return (TILES[entry][width] ?? []).map((tiles) => layout(entry, width, units, tiles));
+}
+
+/** The layout that is used where a workgroup has `limit` bytes of memory; undefined if none fits. */
+export function matrixKernel(
+  entry: MatrixEntry,
+  width: number,
+  units: FragmentUnits,
+  limit: number,
+): MatrixKernel | undefined {
+  return matrixKernels(entry, width, units).find(({ bytes }) => bytes <= limit);
+}
