@@ -46,6 +46,7 @@ export function demoCommand(): Command {
       const before = await ask('before');
       console.log(`\n${planLine(data, session)}`);
       for (const line of planLines(plan)) console.log(line);
+      if (plan.warning) console.error(`warning: ${plan.warning}`);
       const progress = new Progress(data.steps);
       await finetune(session, data, config, plan, (report) => console.log(progress.line(report)));
       console.log(progress.summary());

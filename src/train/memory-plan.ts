@@ -93,12 +93,12 @@ function parametersOf({ model }: Pick<TrainingData, 'model'>): number {
   return [...weightShapes(model).values()].reduce((sum, shape) => sum + sizeOf(shape), 0);
 }
 
-/** The plan as a table, for people. */
+/** The plan as a table, for people; without parts below a thousandth. */
 export function planLines({ step, reason, faster, free }: MemoryPlan): string[] {
   const row = (name: string, size: number, note = '') => `  ${name.padEnd(22)}${bytes(size).padStart(9)}${note}`;
   return [
     `memory plan: gradient_checkpointing ${step.checkpointing} (${reason})`,
-    ...step.parts.map((part) => row(part.name, part.bytes)),
+    ...step.parts.filter((part) => part.bytes >= step.peakBytes / 1000).map((part) => row(part.name, part.bytes)),
     row('predicted peak', step.peakBytes, free === null ? '' : ` of ${bytes(free)} free`),
     ...(step.hostBytes > 0 ? [row('host memory', step.hostBytes, ' for checkpoints')] : []),
     ...(faster ? [row(`${faster.checkpointing} would need`, faster.peakBytes, ', and is faster')] : []),

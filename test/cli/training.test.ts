@@ -33,6 +33,10 @@ describe('a run', () => {
     expect(out).toMatch(/^2 conversations \(1 left out\) in 1 rows, 2 steps, [\d,]+ trained parameters$/m);
     const step = /^step 2\/2 {2}loss \S+ {2}lr \S+ {2}grad_norm \S+ {2}\d+ tok\/s {2}ETA 0:00 {2}mem .*B$/m;
     expect(out).toMatch(step);
+    // The memory plan comes before anything is loaded.
+    const plan =
+      /^memory plan: gradient_checkpointing none \(auto: the fastest that fits\)\n( {2}[a-z ]+ [\d.]+ [kM]?B\n)+ {2}predicted peak +\S+ [kM]B of \S+ GB free\n2 conv/m;
+    expect(out).toMatch(plan);
     expect(out).toMatch(/^trained 2 steps in .* no step skipped$/m);
     for (const name of ['adapter', 'merged', 'model-q8_0.gguf'])
       expect(out).toContain(`wrote ${path.join(output, name)}\n`);

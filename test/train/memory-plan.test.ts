@@ -81,7 +81,7 @@ describe.each<[string, Record<string, unknown>, Partial<TrainConfig>]>([
   ],
 ])('%s', (_, sizes, values) => {
   const model = llama({ ...SMALL, ...sizes });
-  const rows = rowsOf([[60, 68], [128], [30, 20], [7]], model.vocab_size);
+  const rows = rowsOf([[30, 34], [64], [15, 10], [7]], model.vocab_size);
 
   test('the predicted peak is what is measured, in every mode, and each mode takes less', async () => {
     const peaks: number[] = [];
