@@ -35,6 +35,7 @@ const random = (seed: number, shape: number[], dtype: 'f32' | 'f16' = 'f16') =>
 const SHAPES = [
   [1, 1, 1],
   [7, 5, 3],
+  [7, 6, 0],
   [16, 16, 16],
   [33, 70, 31],
   [130, 257, 65],

@@ -168,7 +168,8 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
   // Tiles have one direction, and the rider goes the same way: [r, n].
   const turns = tiled && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
-  const tiles = Math.ceil(k / TILE_DEPTH);
+  // A depth of 0 is one tile of zeros.
+  const tiles = Math.max(1, Math.ceil(k / TILE_DEPTH));
   const wanted = Math.floor(shape.enough / (rows * columns * batch));
   const share = Math.ceil(tiles / Math.max(1, Math.min(wanted, Math.floor(tiles / LEAST_TILES))));
   const splits = Math.ceil(tiles / share);
@@ -191,7 +192,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = '
           Y: whole ? output : edgesOf(n),
         },
         rider: rider !== null,
-        whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k % TILE_DEPTH === 0 },
+        whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k > 0 && k % TILE_DEPTH === 0 },
         C: whole ? C : 'f32',
         Y: target.dtype,
         units,
