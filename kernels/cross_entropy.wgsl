@@ -1,86 +1,90 @@
-// Softmax cross-entropy over a chunk of rows of logits, of which a range of columns is bound. LOGIT says where a logit
-// is read: `logits_at(i)`, or `y[i]` where the gradient takes the logits' place.
+// Softmax cross-entropy over logits of a chunk of rows and a range of the vocabulary, transposed: [vocabulary, rows]. That
+// way the products before and after read their large operand, the weight, as it lies, which matrix units do twice as fast.
+// LOGIT says where a logit is read: `logits_at(i)`, or `y[i]` where the gradient takes the logits' place.
 #include "include/grid.wgsl"
 #include "include/nonfinite.wgsl"
 #include "include/read_f32.wgsl" with name=logits, binding=1
 #include "include/write_{{Y}}.wgsl" with name=y, binding=2
 @group(0) @binding(3) var<storage, read> labels: array<i32>;
-// For each row: maximum m of its logits, sum of e^(logit − m) (NaN when a logit is not finite), the label's logit.
+// For each row: maximum m of its logits, sum of e^(logit − m) (NaN when a logit is not finite), the label's logit, and 1
+// when a logit is not finite.
 @group(0) @binding(4) var<storage, read_write> stats: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> losses: array<f32>;
+// The same of a slice of the vocabulary, [slices, rows].
+@group(0) @binding(6) var<storage, read_write> parts: array<vec4f>;
 
 struct Params {
   // Rows of the chunk, and the first one's number among all labels.
   rows: u32,
   first_row: u32,
-  // Columns that are bound, and the first one's number in the vocabulary.
+  // Words of the vocabulary that are bound, and the first one's number.
   width: u32,
-  first_column: u32,
+  first_word: u32,
+  slices: u32,
   scale: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
 const LANES = 256u;
+// Rows of a workgroup side by side; the other lanes share the words of a slice.
+const ACROSS = 32u;
+const SHARES = LANES / ACROSS;
 const LOWEST = -3.4028234e38;
 
-var<workgroup> maxima: array<f32, LANES>;
-var<workgroup> sums: array<f32, LANES>;
-var<workgroup> broken: array<u32, LANES>;
+var<workgroup> shared_parts: array<vec4f, LANES>;
 
-// One workgroup a row. Columns before the bound range have left their part in `stats`.
+// Statistics of two sets of words of the same row together.
+fn both(a: vec4f, b: vec4f) -> vec4f {
+  let most = max(a.x, b.x);
+  return vec4f(most, a.y * exp(a.x - most) + b.y * exp(b.x - most), a.z + b.z, max(a.w, b.w));
+}
+
+// parts[slice, row]: one workgroup for a slice of 32 rows. The label's logit is 0 in slices without the label.
 @compute @workgroup_size(LANES)
-fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let row = flat_group(group, groups);
+fn statistics(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = group.x * ACROSS + lane % ACROSS;
+  let within = min(row, p.rows - 1u);
+  let words = (p.width + p.slices - 1u) / p.slices;
+  let end = min((group.y + 1u) * words, p.width);
+  let label = labels[p.first_row + within] - i32(p.first_word);
+  var own = vec4f(LOWEST, 0.0, 0.0, 0.0);
+  for (var word = group.y * words + lane / ACROSS; word < end; word += SHARES) {
+    let logit = logits_at(word * p.rows + within);
+    own.w = select(1.0, own.w, is_finite(logit));
+    let most = max(own.x, logit);
+    own.y = own.y * exp(own.x - most) + exp(logit - most);
+    own.x = most;
+    own.z += select(0.0, logit, i32(word) == label);
+  }
+  shared_parts[lane] = own;
+  workgroupBarrier();
+  if (lane >= ACROSS || row >= p.rows) {
+    return;
+  }
+  for (var share = 1u; share < SHARES; share++) {
+    own = both(own, shared_parts[share * ACROSS + lane]);
+  }
+  parts[group.y * p.rows + row] = own;
+}
+
+// stats[row]: the slices together, and what ranges of the vocabulary before this one have left.
+@compute @workgroup_size(64)
+fn combine(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = flat_group(group, groups) * 64u + lane;
   if (row >= p.rows) {
     return;
   }
-  let start = row * p.width;
-  var largest = LOWEST;
-  var sum = 0.0;
-  var bad = 0u;
-  for (var c = lane; c < p.width; c += LANES) {
-    let logit = logits_at(start + c);
-    bad |= select(1u, 0u, is_finite(logit));
-    if (logit > largest) {
-      sum = sum * exp(largest - logit) + 1.0;
-      largest = logit;
-    } else {
-      sum += exp(logit - largest);
-    }
+  var whole = parts[row];
+  for (var slice = 1u; slice < p.slices; slice++) {
+    whole = both(whole, parts[slice * p.rows + row]);
   }
-  maxima[lane] = largest;
-  sums[lane] = sum;
-  broken[lane] = bad;
-  for (var half = LANES / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) {
-      let other = maxima[lane + half];
-      let both = max(maxima[lane], other);
-      sums[lane] = sums[lane] * exp(maxima[lane] - both) + sums[lane + half] * exp(other - both);
-      maxima[lane] = both;
-      broken[lane] |= broken[lane + half];
-    }
+  if (p.first_word > 0u) {
+    whole = both(stats[p.first_row + row], whole);
   }
-  if (lane > 0u) {
-    return;
+  if (whole.w > 0.0) {
+    whole.y = bitcast<f32>(bitcast<u32>(whole.y) | 0x7fc00000u);
   }
-  let at = p.first_row + row;
-  var result = vec4f(maxima[0], sums[0], 0.0, 0.0);
-  var failed = broken[0] != 0u;
-  if (p.first_column > 0u) {
-    let before = stats[at];
-    let both = max(before.x, result.x);
-    failed = failed || is_nan(before.y);
-    result = vec4f(both, before.y * exp(before.x - both) + result.y * exp(result.x - both), before.z, 0.0);
-  }
-  let column = labels[at] - i32(p.first_column);
-  if (column >= 0 && column < i32(p.width)) {
-    result.z = logits_at(start + u32(column));
-  }
-  if (failed) {
-    result.y = bitcast<f32>(bitcast<u32>(result.y) | 0x7fc00000u);
-  }
-  stats[at] = result;
+  stats[p.first_row + row] = whole;
 }
 
 // losses[row] = log Σ e^logit − label's logit
@@ -103,12 +107,12 @@ fn logit_at(i: u32) -> f32 {
 }
 
 fn gradient_at(i: u32) -> f32 {
-  let at = p.first_row + i / p.width;
+  let at = p.first_row + i % p.rows;
   let stat = stats[at];
   if (is_nan(stat.y)) {
     return stat.y;
   }
-  let hit = i32(p.first_column + i % p.width) == labels[at];
+  let hit = i32(p.first_word + i / p.rows) == labels[at];
   return (exp(logit_at(i) - stat.x) / stat.y - select(0.0, 1.0, hit)) * p.scale;
 }
 

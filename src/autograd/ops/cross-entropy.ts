@@ -13,6 +13,8 @@ import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
 import { apply } from '../tape.ts';
 
+/** What the number of rows is filled up to. */
+const ROW_MULTIPLE = 8;
 /** Memory for a chunk of f32 logits: at Llama 3's vocabulary 512 rows, which are few passes over the weight. */
 const CHUNK_BYTES = 256 * 2 ** 20;
 /** Softmax − one-hot lies in −1…1 and is small where it matters: as f16 it is stored times this, clear of subnormals. */
@@ -63,13 +65,17 @@ function rowsPerChunk(hidden: Tensor, vocabulary: number, wanted: number | undef
 interface Pass {
   /** [supervised rows] f32. */
   losses: Tensor;
-  /** Σ over vocabulary of (softmax − one-hot) · weight, [supervised rows, H] f32. */
+  /** Σ over vocabulary of (softmax − one-hot) · weight, [supervised rows and more, H] f32. */
   hiddenGradient?: Tensor;
   /** (softmax − one-hot)ᵀ · hidden, [V, H] f32. */
   weightGradient?: Tensor;
 }
 
-/** Goes through the supervised rows in chunks: logits, losses and the gradients that are wanted. */
+/**
+ * Goes through the supervised rows in chunks: logits, losses and the gradients that are wanted.
+ *
+ * Logits are made transposed, [vocabulary, rows]: all products then read the weight as it lies.
+ */
 function chunkedPass(
   hidden: Tensor,
   weight: Tensor,
@@ -81,27 +87,30 @@ function chunkedPass(
   const dtype = hidden.dtype as 'f32' | 'f16';
   const [vocabulary, width] = weight.shape;
   const table = contiguous(castTo(weight.dense(dtype), dtype));
-  const supervised = gatherRows(hidden, Indices.from(device, rows));
+  // Rows of zeros at the end let matrix units load eight at a time; nothing is made of them.
+  const padded = [...rows, ...new Array<number>(-rows.length & (ROW_MULTIPLE - 1)).fill(-1)];
+  const supervised = gatherRows(hidden, Indices.from(device, padded));
   const labels = Tensor.from(
     device,
-    rows.map((row) => attributes.labels.host[row]),
-    [rows.length],
+    padded.map((row) => (row < 0 ? -1 : attributes.labels.host[row])),
+    [padded.length],
     'i32',
   );
-  const stats = Tensor.empty(device, [rows.length, 4]);
-  const hiddenGradient = needs[0] ? Tensor.empty(device, [rows.length, width]) : undefined;
+  const stats = Tensor.empty(device, [padded.length, 4]);
+  const hiddenGradient = needs[0] ? Tensor.empty(device, [padded.length, width]) : undefined;
   const weightGradient = needs[1] ? Tensor.empty(device, [vocabulary, width]) : undefined;
   const parts = rowParts(weightGradient ?? table);
   const scale = dtype === 'f16' ? HALF_SCALE : 1;
   const step = rowsPerChunk(hidden, vocabulary, attributes.chunkRows);
-  for (let at = 0; at < rows.length; at += step)
+  for (let at = 0; at < padded.length; at += step)
     device.scope(() => {
-      const end = Math.min(at + step, rows.length);
+      const end = Math.min(at + step, padded.length);
       const x = contiguous(supervised.slice(0, at, end));
+      const columns = contiguous(x.transpose());
       const ranges: (LogitRange & { matrix: Tensor })[] = parts.map((part) => {
         const matrix = table.slice(0, part.row, part.row + part.rows.shape[0]);
-        const logits = gemm({ a: x, b: matrix, transposeB: true, dtype: 'f32' });
-        const range = { logits, labels, stats, firstRow: at, firstColumn: part.row, matrix };
+        const logits = gemm({ a: matrix, b: columns, dtype: 'f32' });
+        const range = { logits, labels, stats, firstRow: at, firstWord: part.row, matrix };
         addStatistics(range);
         return range;
       });
@@ -110,19 +119,19 @@ function chunkedPass(
       for (const [k, range] of ranges.entries()) {
         const slope = softmaxGradient(range, dtype, scale);
         if (hiddenGradient) {
-          const product = gemm({ a: slope, b: range.matrix, alpha: 1 / scale, dtype: 'f32' });
+          const product = gemm({ a: slope, b: range.matrix, transposeA: true, alpha: 1 / scale, dtype: 'f32' });
           if (forHidden) addInto(forHidden, product);
           else forHidden = product;
         }
         if (weightGradient) {
-          const product = gemm({ a: slope, b: x, transposeA: true, alpha: 1 / scale, dtype: 'f32' });
+          const product = gemm({ a: slope, b: x, alpha: 1 / scale, dtype: 'f32' });
           if (at === 0) device.copy(product, parts[k].rows);
           else addInto(parts[k].rows, product);
         }
       }
       if (hiddenGradient && forHidden) device.copy(forHidden, hiddenGradient.slice(0, at, end));
     });
-  return { losses: lossesOf(stats), hiddenGradient, weightGradient };
+  return { losses: lossesOf(stats).slice(0, 0, rows.length), hiddenGradient, weightGradient };
 }
 
 /**
