@@ -6,7 +6,7 @@ import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { trainConfigSchema } from '../../src/train/config.ts';
-import { adapterConfigOf, loadOptionsOf } from '../../src/train/finetune.ts';
+import { adapterConfigOf, loadOptionsOf } from '../../src/train/open-trainer.ts';
 import { rehearse } from '../../src/train/rehearse.ts';
 import { Trainer, type StepReport as TrainerReport } from '../../src/train/trainer.ts';
 import type { Setting } from './part.ts';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { CHAT_TEMPLATES, type ChatTemplate } from '../data/chat-template.ts';
 import { loadTokenizer, type Tokenizer } from '../data/tokenizer.ts';
 import type { TrainConfig } from '../train/config.ts';
-import { templateOf } from '../train/finetune.ts';
+import { templateOf } from '../train/templates.ts';
 
 /**
  * The chat template of a model: the one asked for, else the one that the adapter was trained with, which lies beside its

@@ -13,7 +13,8 @@ export function demoCommand(): Command {
       const { checkWritable } = await import('../formats/write-file.ts');
       const { Device } = await import('../tensor/device.ts');
       const { trainConfigOf } = await import('./train-options.ts');
-      const { finetune, openData, openSession } = await import('../train/finetune.ts');
+      const { finetune, openSession } = await import('../train/finetune.ts');
+      const { openData } = await import('../train/training-data.ts');
       const { planLines, planMemory } = await import('../train/memory-plan.ts');
       const { freeMemory } = await import('../tensor/device-memory.ts');
       const { countRight, readHeldOut } = await import('../train/heldout.ts');

@@ -113,7 +113,7 @@ async function runExport(flags: ExportFlags): Promise<void> {
 /** Opens what is to be written; a device only when a weight has to be computed on it. */
 async function openModel(flags: ExportFlags): Promise<{ finished: FinishedModel; close: () => Promise<void> }> {
   const { loadTokenizer } = await import('../data/tokenizer.ts');
-  const { endOfTurn } = await import('../train/finetune.ts');
+  const { endOfTurn } = await import('../train/templates.ts');
   const { chooseTemplate } = await import('./choose-template.ts');
   const { readAdapter } = await import('../formats/peft.ts');
   const { openWeights } = await import('../models/open-weights.ts');

@@ -56,7 +56,7 @@ export function generateCommand(): Command {
       const { streamAnswer } = await import('../generate/chat.ts');
       const { checkSampling } = await import('../generate/sampling.ts');
       const { Random } = await import('../data/random.ts');
-      const { templateWarning } = await import('../train/finetune.ts');
+      const { templateWarning } = await import('../train/templates.ts');
       const temperature = number(flags.temperature, 'temperature');
       const random = new Random(whole(flags.seed, 'seed', 2 ** 32 - 1));
       const options = {

@@ -4,17 +4,12 @@ import { checkWritable } from '../formats/write-file.ts';
 import { Device } from '../tensor/device.ts';
 import { freeMemory } from '../tensor/device-memory.ts';
 import type { TrainConfig } from '../train/config.ts';
-import {
-  finetune,
-  openData,
-  openSession,
-  type Session,
-  type TrainingData,
-  templateWarning,
-} from '../train/finetune.ts';
+import { finetune, openSession, type Session } from '../train/finetune.ts';
 import { planLines, planMemory } from '../train/memory-plan.ts';
 import { type Outputs, writeOutputs } from '../train/outputs.ts';
 import { Progress } from '../train/progress.ts';
+import { templateWarning } from '../train/templates.ts';
+import { openData, type TrainingData } from '../train/training-data.ts';
 
 /** What the run will do, in a line. */
 export function planLine({ samples, truncated, skipped, rows, steps }: TrainingData, { trainables }: Session): string {

@@ -6,12 +6,13 @@ import { HostCopy, padded } from './host-copy.ts';
 import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
-import { CommandQueue, type Param, type Range, type WorkCount } from './queue.ts';
+import { CommandQueue, type Range, type WorkCount } from './queue.ts';
 import { ReadbackBuffers, readbackBuffer } from './readback.ts';
 import { rehearsalGpu } from './rehearsal.ts';
 import { ScopeStack, Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 import type { TimedCommand } from './timestamps.ts';
+import type { Param } from './wgsl.ts';
 
 Object.assign(globalThis, globals);
 

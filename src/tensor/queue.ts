@@ -1,6 +1,7 @@
 import { UserError } from '../errors.ts';
 import type { Kernel } from './pipelines.ts';
 import { type Command, Timestamps } from './timestamps.ts';
+import type { Param } from './wgsl.ts';
 
 /** A range of a buffer that a kernel sees as one binding. */
 export interface Range {
@@ -8,9 +9,6 @@ export interface Range {
   offset: number;
   size: number;
 }
-
-/** A parameter of a kernel; arrays fill a `vec4u`. */
-export type Param = number | readonly number[];
 
 /** What a queue has recorded since it was made. */
 export interface WorkCount {

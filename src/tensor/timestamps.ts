@@ -1,5 +1,5 @@
 import type { KernelChoice } from './pipelines.ts';
-import type { Param } from './queue.ts';
+import type { Param } from './wgsl.ts';
 
 /** What a queue recorded, with what tells kernels of the same name apart. */
 export interface Command {

@@ -123,6 +123,9 @@ function endOf(lines: readonly string[], start: number, place: string): number {
   throw new UserError(`${place}: the loop has no end; write #end after its last line`);
 }
 
+/** A parameter of a kernel; arrays fill a `vec4u`. */
+export type Param = number | readonly number[];
+
 /** A field of the `Params` uniform struct. */
 export interface ParamField {
   name: string;

@@ -3,9 +3,9 @@ import { weightShapes } from '../models/init.ts';
 import type { Capabilities } from '../tensor/capabilities.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import type { TrainConfig } from './config.ts';
-import type { TrainingData } from './finetune.ts';
 import { bytes } from './progress.ts';
 import { type RehearsedStep, rehearse } from './rehearse.ts';
+import type { TrainingData } from './training-data.ts';
 
 /** What is kept, computed again or sent to host memory in training, and what that takes. */
 export interface MemoryPlan {

@@ -9,7 +9,8 @@ import { fillDirectory, makeDirectory, writeFileAtomic } from '../formats/write-
 import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
 import type { WeightRows } from '../models/weight-rows.ts';
-import { endOfTurn, type Session } from './finetune.ts';
+import type { Session } from './finetune.ts';
+import { endOfTurn } from './templates.ts';
 
 /** Kinds of file that a model can be written as. */
 export interface ModelOutputs {

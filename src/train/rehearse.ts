@@ -7,8 +7,9 @@ import type { Capabilities } from '../tensor/capabilities.ts';
 import { Device } from '../tensor/device.ts';
 import { sharedBuffers } from '../tensor/reuse.ts';
 import type { TrainConfig } from './config.ts';
-import { adapterConfigOf, loadOptionsOf, openTrainer, type TrainingData } from './finetune.ts';
 import { MemoryLedger, type MemoryPart } from './memory-ledger.ts';
+import { adapterConfigOf, loadOptionsOf, openTrainer } from './open-trainer.ts';
+import type { TrainingData } from './training-data.ts';
 
 /** What the largest step of a run takes. */
 export interface RehearsedStep {

@@ -12,7 +12,7 @@ import type { Llama } from '../../src/models/llama.ts';
 import { loadLlama } from '../../src/models/load.ts';
 import { mergedWeights } from '../../src/models/save.ts';
 import { writeLlamaGguf } from '../../src/models/save-gguf.ts';
-import { templateOf } from '../../src/train/finetune.ts';
+import { templateOf } from '../../src/train/templates.ts';
 import { skipReason } from '../oracle/ggml.ts';
 import { testDevice } from '../support/device.ts';
 import { randomConfig, randomWeights } from '../support/random-llama.ts';

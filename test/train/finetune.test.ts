@@ -11,9 +11,10 @@ import { loadLlama } from '../../src/models/load.ts';
 import { AdamW } from '../../src/optim/adamw.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import { trainConfigSchema } from '../../src/train/config.ts';
-import { finetune, openData, openSession } from '../../src/train/finetune.ts';
+import { finetune, openSession } from '../../src/train/finetune.ts';
 import { planMemory } from '../../src/train/memory-plan.ts';
 import { Trainer } from '../../src/train/trainer.ts';
+import { openData } from '../../src/train/training-data.ts';
 import { compare } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
 

@@ -8,8 +8,8 @@ import { unsetLlama } from '../../src/models/load.ts';
 import type { Capabilities } from '../../src/tensor/capabilities.ts';
 import { Device } from '../../src/tensor/device.ts';
 import { type TrainConfig, trainConfigSchema } from '../../src/train/config.ts';
-import { adapterConfigOf, loadOptionsOf, openTrainer } from '../../src/train/finetune.ts';
 import { planLines, planMemory } from '../../src/train/memory-plan.ts';
+import { adapterConfigOf, loadOptionsOf, openTrainer } from '../../src/train/open-trainer.ts';
 import { rehearse } from '../../src/train/rehearse.ts';
 
 /** Not one that poisons: unset weights are to be zeros. */
