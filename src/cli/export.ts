@@ -6,14 +6,19 @@ import { parseSize } from '../formats/gguf/shards.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { FinishedModel, ModelOutputs } from '../train/outputs.ts';
 
-/** Which kinds of GGUF file a list names, each once. @throws UserError for a kind that cannot be written */
-export function ggufTypes(list: string | undefined): Mix[] {
+/**
+ * Which kinds of GGUF file a list names, each once.
+ *
+ * @param flag that the list was given with, for errors
+ * @throws UserError for a kind that cannot be written
+ */
+export function ggufTypes(list: string | undefined, flag = '--gguf'): Mix[] {
   if (list === undefined) return [];
   const names = list.split(',').map((name) => name.trim().toLowerCase());
   for (const name of names)
     if (!Object.hasOwn(MIXES, name))
       throw complain({
-        where: '--gguf',
+        where: flag,
         got: name || 'nothing',
         expected: `some of ${Object.keys(MIXES).join(', ')}`,
         remedy: 'correct the flag',

@@ -30,7 +30,7 @@ export function trainCommand(): Command {
     await runTraining(config, {
       adapter: true,
       merged: (flags.saveMerged as 'float32' | 'float16' | 'bfloat16' | undefined) ?? null,
-      gguf: ggufTypes(flags.saveGguf),
+      gguf: ggufTypes(flags.saveGguf, '--save-gguf'),
     });
   });
 }

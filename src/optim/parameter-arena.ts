@@ -1,3 +1,4 @@
+import { UserError } from '../errors.ts';
 import { convertInto } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import { type Shape, sizeOf } from '../tensor/shape.ts';
@@ -58,6 +59,7 @@ class Page {
 /** An f32 leaf that shares its buffer with other trained tensors; made by {@link masterTensors}. */
 export class MasterTensor extends Tensor {
   readonly #page: Page;
+  #disposed = false;
 
   constructor(page: Page, shape: Shape, offset: number) {
     const { device, storage } = page.values;
@@ -80,6 +82,8 @@ export class MasterTensor extends Tensor {
   }
 
   override dispose(): void {
+    if (this.#disposed) throw new UserError('tensor: released twice; give it one owner');
+    this.#disposed = true;
     this.grad?.dispose();
     this.grad = null;
     this.#page.leave();

@@ -20,6 +20,9 @@ export function bytes(count: number): string {
   return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** Steps that the speed on a line is a mean of: two reports may arrive at the same time. */
+const RECENT = 8;
+
 /** The line that a training run prints for each step; ETA from the steps of this run so far, the first left out. */
 export class Progress {
   readonly #total: number;
@@ -45,11 +48,18 @@ export class Progress {
       `loss ${loss.toFixed(4)}`,
       `lr ${lr.toExponential(2)}`,
       `grad_norm ${grad_norm.toFixed(3)}`,
-      `${(tokens / seconds).toFixed(0)} tok/s`,
+      `${this.#recentSpeed().toFixed(0)} tok/s`,
       `ETA ${eta}`,
       `mem ${bytes(reservedBytes)}`,
       ...(skipped ? ['SKIPPED: a gradient was not finite'] : []),
     ].join('  ');
+  }
+
+  /** Tokens a second of the last steps, without the first, which builds the kernels. */
+  #recentSpeed(): number {
+    const recent = this.#reports.slice(Math.max(Math.min(1, this.#reports.length - 1), this.#reports.length - RECENT));
+    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+    return sum(recent.map(({ tokens }) => tokens)) / sum(recent.map(({ seconds }) => seconds));
   }
 
   /** What the whole run did: losses are means over its first and last tenth. */

@@ -46,8 +46,8 @@ export async function rehearse(
     gradient_checkpointing: checkpointing,
     watch: (phase) => ledger.begin(phase),
   });
-  // The second micro-batch meets the gradients of the first; those after it are the same again.
-  const count = Math.min(2, config.gradient_accumulation_steps);
+  // The second micro-batch meets the gradients of the first, as the first one of later steps meets their buffer.
+  const count = 2;
   const batch = largestBatch(rows, config.per_device_train_batch_size);
   await trainer.step(Array.from({ length: count }, () => batch));
   const buffers = sharedBuffers(ledger.usesOfStep());

@@ -102,13 +102,29 @@ export class Trainer {
     device.resetPeakMemory();
     device.zero(this.#loss);
     const update = () => this.#update(microBatches, targets, began);
-    if (this.#waits) return this.#learnWaiting(microBatches, targets).then(update);
-    for (const [index, documents] of microBatches.entries())
-      device.scope(() => {
-        const tape = new Tape(this.#options.gradient_checkpointing);
-        this.#backward(tape, this.#forward(tape, documents, targets, index));
-      });
+    // What a step that fails has collected must not go into the next one.
+    const giveUp = (error: unknown) => {
+      this.#dropGradients();
+      throw error;
+    };
+    if (this.#waits) return this.#learnWaiting(microBatches, targets).then(update, giveUp);
+    try {
+      for (const [index, documents] of microBatches.entries())
+        device.scope(() => {
+          const tape = new Tape(this.#options.gradient_checkpointing);
+          this.#backward(tape, this.#forward(tape, documents, targets, index));
+        });
+    } catch (error) {
+      giveUp(error);
+    }
     return update();
+  }
+
+  #dropGradients(): void {
+    for (const { tensor } of this.#options.optimizer.parameters) {
+      tensor.grad?.dispose();
+      tensor.grad = null;
+    }
   }
 
   /** Whether steps wait for the device in the middle. */
@@ -138,10 +154,7 @@ export class Trainer {
       optimizer.step({ lr, stats: this.scaling.stats });
       this.scaling.update();
     });
-    for (const { tensor } of optimizer.parameters) {
-      tensor.grad?.dispose();
-      tensor.grad = null;
-    }
+    this.#dropGradients();
     device.copy(this.scaling.stats, this.#results.slice(0, 1, this.#results.size));
     return this.#report({
       step: ++this.#step,

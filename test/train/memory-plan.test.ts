@@ -60,7 +60,7 @@ async function measure(model: LlamaConfig, config: TrainConfig, rows: Row[], mod
   const created = [];
   let host = 0;
   for (let step = 0; step < 3; step++) {
-    reports.push(await trainer.step([micro, micro]));
+    reports.push(await trainer.step(Array.from({ length: config.gradient_accumulation_steps }, () => micro)));
     created.push(device.memory.created);
     host = Math.max(host, device.hostMemory.peakReservedBytes);
   }
@@ -74,6 +74,7 @@ async function measure(model: LlamaConfig, config: TrainConfig, rows: Row[], mod
 describe.each<[string, Record<string, unknown>, Partial<TrainConfig>]>([
   ['QLoRA in mixed precision', {}, {}],
   ['LoRA in f32 on a tied head', { tie_word_embeddings: true }, { precision: 'f32', load_in_4bit: false }],
+  ['a single micro-batch a step', {}, { gradient_accumulation_steps: 1 }],
   [
     'a trained head, dropout, AdamW, odd sizes',
     { vocab_size: 333, intermediate_size: 150 },

@@ -23,7 +23,7 @@ export interface Gemm {
   addend?: Tensor;
   /** Where the result goes, f32 of as many elements; fresh memory if left out. */
   into?: Tensor;
-  /** A thin pair of operands whose product is added too, unscaled: [..., M, R] and [..., R, N], transposed like a and b. */
+  /** A thin pair of operands whose product is added too, unscaled: [M, R] and [R, N], transposed like a and b; for single products. */
   rider?: { a: Tensor; b: Tensor };
   /** Dtype of the result. */
   dtype: 'f32' | 'f16';
@@ -63,6 +63,7 @@ export function gemm(options: Gemm): Tensor {
         remedy: 'transpose or reshape an operand',
       });
     checkInto(options, batch * m * n);
+    checkRider(options, batch, m, n);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
@@ -104,6 +105,26 @@ function checkInto({ into, dtype }: Gemm, size: number): void {
       got: `${into.dtype} [${into.shape}] with strides [${into.strides}] for a result in ${dtype}`,
       expected: `a dense f32 tensor of ${size} elements`,
       remedy: 'leave it out for fresh memory',
+    });
+}
+
+function checkRider(
+  { a, rider, transposeA = false, transposeB = false }: Gemm,
+  batch: number,
+  m: number,
+  n: number,
+): void {
+  if (!rider) return;
+  const [rows, depth] = matrixOf(rider.a, transposeA);
+  const [depthOfB, columns] = matrixOf(rider.b, transposeB);
+  const flat = batch === 1 && rider.a.shape.length === 2 && rider.b.shape.length === 2;
+  const dtypes = [rider.a.dtype, rider.b.dtype];
+  if (!flat || rows !== m || columns !== n || depth !== depthOfB || dtypes.some((dtype) => dtype !== a.dtype))
+    throw complain({
+      where: 'gemm: rider',
+      got: `${dtypes[0]} [${rider.a.shape}]${transposeA ? 'ᵀ' : ''} and ${dtypes[1]} [${rider.b.shape}]${transposeB ? 'ᵀ' : ''} for ${batch} products in ${a.dtype}`,
+      expected: `[${m}, R] and [R, ${n}] in ${a.dtype} for one product`,
+      remedy: 'reshape or convert the rider, or multiply it by itself and pass the result as addend',
     });
 }
 
