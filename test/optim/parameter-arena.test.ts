@@ -257,3 +257,12 @@ test('AdamW8bit on one buffer: eight steps of bitsandbytes, all state bytes and 
   optimizer.dispose();
   free(parameters);
 });
+
+test('a tensor that is disposed twice is an error and leaves its neighbours alone', async () => {
+  const device = await testDevice();
+  const [first, second] = masterTensors(device, [[3], [4]]);
+  first.dispose();
+  expect(() => first.dispose()).toThrow(/^tensor: released twice/);
+  expect(await second.numbers()).toHaveLength(4);
+  second.dispose();
+});

@@ -168,3 +168,16 @@ test('the bits of a row do not depend on how many rows there are', async () => {
     for (const count of [1, 3, 4, 9]) expect(await rows(count)).toEqual(all.slice(0, count * 30));
   });
 });
+
+test.each([
+  ['another depth', [2, 3], [5, 4]],
+  ['too few rows', [1, 3], [3, 4]],
+  ['too few columns', [2, 3], [3, 1]],
+  ['batches', [1, 2, 3], [1, 3, 4]],
+])('a rider with %s is refused', (_, first, second) => {
+  device.scope(() => {
+    const [a, b] = [Tensor.zeros(device, [2, 2]), Tensor.zeros(device, [2, 4])];
+    const rider = { a: Tensor.zeros(device, first), b: Tensor.zeros(device, second) };
+    expect(() => gemm({ a, b, rider, dtype: 'f32' })).toThrow(/^gemm: rider: got f32/);
+  });
+});
