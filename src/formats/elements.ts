@@ -1,4 +1,5 @@
 import { UserError } from '../errors.ts';
+import { bytesOf } from '../tensor/dtype.ts';
 import { fromHalf, toHalf } from '../tensor/half.ts';
 import type { SafetensorsDtype } from './safetensors-header.ts';
 
@@ -21,8 +22,6 @@ export function toFloat32(bytes: Uint8Array, dtype: SafetensorsDtype, name: stri
 
 /** f32 numbers as the element bytes of a file; rounds to nearest even. */
 export function fromFloat32(values: Float32Array, dtype: 'F32' | 'F16' | 'BF16'): Uint8Array {
-  const bytesOf = (array: Uint16Array | Float32Array) =>
-    new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
   if (dtype === 'F32') return bytesOf(values);
   return bytesOf(dtype === 'F16' ? toHalf(values) : toBfloat16(values));
 }

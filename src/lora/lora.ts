@@ -2,6 +2,7 @@ import { dropout } from '../autograd/ops/dropout.ts';
 import { linear } from '../autograd/ops/linear.ts';
 import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import { complain } from '../errors.ts';
+import { bytesOf } from '../tensor/dtype.ts';
 import { gemm } from '../tensor/gemm/gemm.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Adapter, AdapterCall, AdapterParameter, LowRankChange } from './adapter.ts';
@@ -83,8 +84,6 @@ export class Lora implements Adapter {
     ];
   }
 }
-
-const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array) => new Uint8Array(buffer, byteOffset, byteLength);
 
 /**
  * PEFT's default start: A uniform in ±1/√in (Kaiming with a = √5), B zero, so that training begins at the base model.

@@ -1,3 +1,4 @@
+import { bytesOf } from '../tensor/dtype.ts';
 import { flatParts } from '../tensor/parts.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { KernelVariant } from '../tensor/variants.ts';
@@ -64,7 +65,7 @@ export abstract class Moments {
       this.#states.map(({ key, dtype, block, tensor }) => {
         const part = this.#part(tensor, block, parameter);
         const data = savedState(saved, `${parameter.name}.${key}`, part.size, dtype);
-        return () => tensor.device.upload(part, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+        return () => tensor.device.upload(part, bytesOf(data));
       }),
     );
     return () => {

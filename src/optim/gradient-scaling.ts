@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import type { Device } from '../tensor/device.ts';
+import { bytesOf } from '../tensor/dtype.ts';
 import { flatParts } from '../tensor/parts.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { KernelVariant } from '../tensor/variants.ts';
@@ -120,7 +121,7 @@ export class GradientScaling {
         expected: `${this.stats.size}`,
         remedy: 'resume from a complete checkpoint',
       });
-    this.stats.device.upload(this.stats, new Uint8Array(state.buffer, state.byteOffset, state.byteLength));
+    this.stats.device.upload(this.stats, bytesOf(state));
   }
 
   dispose(): void {

@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import type { Device } from '../tensor/device.ts';
+import { bytesOf } from '../tensor/dtype.ts';
 import { type Shape, sameShape, sizeOf } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { type Nf4Scales, Nf4Tensor, packedBytes, type SourceDtype } from './nf4.ts';
@@ -140,7 +141,7 @@ export async function nf4ToBnb(weight: Nf4Tensor): Promise<Map<string, BnbPart>>
   const f32 = (array: Float32Array): BnbPart => ({
     dtype: 'F32',
     shape: [array.length],
-    bytes: new Uint8Array(array.buffer, array.byteOffset, array.byteLength),
+    bytes: bytesOf(array),
   });
   const parts = new Map<string, BnbPart>([
     ['', u8(packed, [packed.length, 1])],

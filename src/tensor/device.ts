@@ -1,8 +1,8 @@
 import { create, globals } from 'webgpu';
 import { complain, UserError } from '../errors.ts';
 import { type Capabilities, capabilitiesOf } from './capabilities.ts';
-import { byteLength } from './dtype.ts';
-import { HostCopy, padded } from './host-copy.ts';
+import { byteLength, padded } from './dtype.ts';
+import { HostCopy } from './host-copy.ts';
 import { Indices } from './indices.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
@@ -265,18 +265,18 @@ export class Device {
         expected: `at most ${tensor.bytes} bytes and a contiguous tensor`,
         remedy: 'upload to a whole tensor of matching size',
       });
-    const padded =
+    const words =
       bytes.byteLength % 4 === 0
         ? bytes
-        : Uint8Array.from({ length: Math.ceil(bytes.byteLength / 4) * 4 }, (_, i) => bytes[i] ?? 0);
+        : Uint8Array.from({ length: padded(bytes.byteLength) }, (_, i) => bytes[i] ?? 0);
     tensor.storage.version++;
     this.#queue.flush(); // Writes overtake recorded commands that may still use this buffer.
     this.#gpu.queue.writeBuffer(
       tensor.storage.buffer,
       tensor.byteOffset,
-      padded.buffer as ArrayBuffer,
-      padded.byteOffset,
-      padded.byteLength,
+      words.buffer as ArrayBuffer,
+      words.byteOffset,
+      words.byteLength,
     );
   }
 
@@ -289,18 +289,13 @@ export class Device {
         expected: 'contiguous tensors of as many bytes',
         remedy: 'use copyOf() for views and other dtypes',
       });
-    const bytes = Math.ceil(from.bytes / 4) * 4;
     to.storage.version++;
-    this.#queue.copy(from.storage.buffer, from.byteOffset, to.storage.buffer, to.byteOffset, bytes);
+    this.#queue.copy(from.storage.buffer, from.byteOffset, to.storage.buffer, to.byteOffset, padded(from.bytes));
   }
 
   zero(tensor: Tensor): void {
     tensor.storage.version++;
-    this.#queue.clear({
-      buffer: tensor.storage.buffer,
-      offset: tensor.byteOffset,
-      size: Math.ceil(tensor.bytes / 4) * 4,
-    });
+    this.#queue.clear({ buffer: tensor.storage.buffer, offset: tensor.byteOffset, size: padded(tensor.bytes) });
   }
 
   /** Reads a contiguous tensor's bytes, after all work recorded so far. */

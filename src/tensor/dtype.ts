@@ -13,7 +13,17 @@ export interface HostArray {
   u8: Uint8Array;
 }
 
+/** The bytes of a typed array, in its own memory. */
+export function bytesOf({ buffer, byteOffset, byteLength }: ArrayBufferView<ArrayBufferLike>): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** Whole words, as copies between buffers want them. */
+export function padded(bytes: number): number {
+  return Math.ceil(bytes / 4) * 4;
+}
+
 /** Bytes of a buffer for `count` elements: WebGPU copies and storage bindings want multiples of 4. */
 export function byteLength(dtype: DType, count: number): number {
-  return Math.max(4, Math.ceil((count * BYTES[dtype]) / 4) * 4);
+  return Math.max(4, padded(count * BYTES[dtype]));
 }

@@ -1,3 +1,4 @@
+import { padded } from './dtype.ts';
 import type { BufferPool } from './pool.ts';
 import { Tensor } from './tensor.ts';
 
@@ -50,9 +51,4 @@ export class HostCopy {
     this.#staging.give(this.#buffer, this.#like.bytes);
     this.#buffer = null;
   }
-}
-
-/** Bytes in whole words, as copies between buffers want them. */
-export function padded(bytes: number): number {
-  return Math.ceil(bytes / 4) * 4;
 }

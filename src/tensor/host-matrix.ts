@@ -1,5 +1,6 @@
 import { castTo } from './copy.ts';
 import type { Device } from './device.ts';
+import { bytesOf } from './dtype.ts';
 import { fromHalf } from './half.ts';
 import { OpaqueMatrix } from './opaque.ts';
 import type { Shape } from './shape.ts';
@@ -44,7 +45,7 @@ export class HostMatrix extends OpaqueMatrix {
 
   #upload(values: Float32Array | Uint16Array, shape: Shape): Tensor {
     const tensor = Tensor.empty(this.device, shape, this.dtype);
-    this.device.upload(tensor, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+    this.device.upload(tensor, bytesOf(values));
     return tensor;
   }
 }

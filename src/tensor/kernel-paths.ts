@@ -1,6 +1,6 @@
 import type { Capabilities } from './capabilities.ts';
 import type { DType } from './dtype.ts';
-import { usableMatrixShape } from './gemm/matrix.ts';
+import { usableMatrixShape, WORKGROUP_BYTES } from './gemm/matrix.ts';
 
 /**
  * `matrix`: matrix units; `emulated`: the same kernels without them, for tests; `tiled`: tiles in workgroup memory, for
@@ -57,5 +57,5 @@ export function kernelPaths(capabilities: Capabilities): [string, string][] {
 function withoutMatrixUnits({ matrixShapes, subgroupSizes }: Capabilities): string {
   if (matrixShapes.length === 0) return 'the driver offers no matrix units';
   if (subgroupSizes[0] !== 32 || subgroupSizes[1] !== 32) return 'the matrix-unit kernel needs subgroups of 32';
-  return 'the matrix-unit kernel needs shape 16x16x16, f16 -> f32, and 24 kB of workgroup memory';
+  return `the matrix-unit kernel needs shape 16x16x16, f16 -> f32, and ${WORKGROUP_BYTES / 1024} kB of workgroup memory`;
 }

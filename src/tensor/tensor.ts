@@ -1,7 +1,7 @@
 import { complain } from '../errors.ts';
 import { contiguous } from './copy.ts';
 import type { Device } from './device.ts';
-import { BYTES, byteLength, type DType, type HostArray } from './dtype.ts';
+import { BYTES, byteLength, bytesOf, type DType, type HostArray } from './dtype.ts';
 import { fromHalf, toHalf } from './half.ts';
 import { assertShape, type Shape, sameShape, sizeOf, stridesOf } from './shape.ts';
 import type { Storage } from './storage.ts';
@@ -78,7 +78,7 @@ export class Tensor {
       });
     const tensor = Tensor.empty(device, shape, dtype);
     const array = hostArray(dtype, values);
-    if (array.length > 0) device.upload(tensor, new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+    if (array.length > 0) device.upload(tensor, bytesOf(array));
     return tensor;
   }
 

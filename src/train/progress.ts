@@ -20,6 +20,12 @@ export function bytes(count: number): string {
   return `${value >= 100 || unit === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
 }
 
+const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
+
+/** Tokens a second of some steps together. */
+const speedOf = (reports: readonly Pick<StepReport, 'tokens' | 'seconds'>[]) =>
+  sum(reports.map(({ tokens }) => tokens)) / sum(reports.map(({ seconds }) => seconds));
+
 /** Steps that the speed on a line is a mean of: two reports may arrive at the same time. */
 const RECENT = 8;
 
@@ -57,16 +63,14 @@ export class Progress {
 
   /** Tokens a second of the last steps, without the first, which builds the kernels. */
   #recentSpeed(): number {
-    const recent = this.#reports.slice(Math.max(Math.min(1, this.#reports.length - 1), this.#reports.length - RECENT));
-    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-    return sum(recent.map(({ tokens }) => tokens)) / sum(recent.map(({ seconds }) => seconds));
+    const count = this.#reports.length;
+    return speedOf(this.#reports.slice(Math.max(Math.min(1, count - 1), count - RECENT)));
   }
 
   /** What the whole run did: losses are means over its first and last tenth. */
   summary(): string {
     const reports = this.#reports;
     if (reports.length === 0) return 'no step was made';
-    const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
     const tenth = Math.ceil(reports.length / 10);
     const mean = (part: typeof reports) => sum(part.map(({ loss }) => loss)) / part.length;
     const seconds = sum(reports.map((report) => report.seconds));
@@ -74,7 +78,7 @@ export class Progress {
     return [
       `trained ${reports.length} steps in ${clock(seconds)}`,
       `loss ${mean(reports.slice(0, tenth)).toFixed(4)} -> ${mean(reports.slice(-tenth)).toFixed(4)}`,
-      `${(sum(reports.map((report) => report.tokens)) / seconds).toFixed(0)} tok/s`,
+      `${speedOf(reports).toFixed(0)} tok/s`,
       `mem ${bytes(Math.max(...reports.map((report) => report.reservedBytes)))}`,
       skipped === 0 ? 'no step skipped' : `${skipped} SKIPPED steps, whose gradients were not finite`,
     ].join('  ');

@@ -1,4 +1,5 @@
 import { fromBfloat16, toBfloat16 } from '../../formats/elements.ts';
+import { bytesOf } from '../../tensor/dtype.ts';
 import { fromHalf, toHalf } from '../../tensor/half.ts';
 import type { BlockFormat } from './format.ts';
 
@@ -19,10 +20,6 @@ export const bf16: BlockFormat = {
   quantize: (values, out) => out.set(bytesOf(toBfloat16(values))),
   dequantize: (bytes, out) => out.set(fromBfloat16(halvesOf(bytes))),
 };
-
-function bytesOf(array: Uint16Array | Float32Array): Uint8Array {
-  return new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-}
 
 /** Copies, since the bytes of a file may begin at an odd address. */
 function halvesOf(bytes: Uint8Array): Uint16Array {

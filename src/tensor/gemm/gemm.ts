@@ -44,9 +44,6 @@ export function gemm(options: Gemm): Tensor {
   const { a, transposeA = false, transposeB = false, alpha = 1, addend, into, rider, dtype } = options;
   const path = options.path ?? pathFor(options);
   return a.device.scope(() => {
-    // A tall operand in tiles pays for itself; a few rows read all of it just once.
-    const tiles = path === 'portable' ? null : options.b.tiled(transposeB);
-    const b = tiles ?? denseOperand(options.b, a.dtype);
     const [m, k] = matrixOf(a, transposeA);
     const [kOfB, n] = matrixOf(options.b, transposeB);
     const batch = Math.max(batchOf(a), batchOf(options.b));
@@ -64,6 +61,7 @@ export function gemm(options: Gemm): Tensor {
       });
     checkInto(options, batch * m * n);
     checkRider(options, batch, m, n);
+    const tiles = path === 'portable' ? null : options.b.tiled(transposeB);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
@@ -73,7 +71,9 @@ export function gemm(options: Gemm): Tensor {
         {
           a: contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
           transposeA,
-          b: tiles ?? contiguous(b).view([batchOf(b), ...b.shape.slice(-2)]),
+          b:
+            tiles ??
+            contiguous(denseOperand(options.b, a.dtype)).view([batchOf(options.b), ...options.b.shape.slice(-2)]),
           transposeB,
           tiled: tiles !== null,
           rider: rider ? { a: contiguous(rider.a), b: contiguous(rider.b) } : null,
@@ -130,19 +130,18 @@ function checkRider(
 
 /** The rider goes along in the kernel for matrix units where that can; elsewhere it is a product of its own before. */
 function withRider(product: Product, path: GemmPath): void {
-  const { rider, a, transposeA, alpha, batch, y, addend, collects, m, n } = product;
-  const goesAlong = path !== 'portable' && !transposeA && batch === 1 && alpha === 1 && rider?.a.dtype === 'f16';
+  const { rider, a, transposeA, alpha, y, addend, collects } = product;
+  const goesAlong = path !== 'portable' && !transposeA && alpha === 1;
   if (!rider || (goesAlong && !exceedsBinding(product))) {
     splitProduct(product, path);
     return;
   }
   const first = Tensor.empty(a.device, y.shape);
-  const thin = { ...product, a: batched(rider.a), b: batched(rider.b), k: rider.a.shape[transposeA ? 0 : 1] };
-  splitProduct(
-    { ...thin, tiled: false, rider: null, alpha: 1, y: first, collects: false, addend: collects ? y : addend, m, n },
-    path,
-  );
-  splitProduct({ ...product, rider: null, addend: first, collects: false }, path);
+  const alone = { ...product, rider: null, collects: false };
+  const [, depth] = matrixOf(rider.a, transposeA);
+  const thin = { ...alone, a: batched(rider.a), b: batched(rider.b), tiled: false, k: depth, alpha: 1 };
+  splitProduct({ ...thin, y: first, addend: collects ? y : addend }, path);
+  splitProduct({ ...alone, addend: first }, path);
 }
 
 function matrixOf(x: Tensor, transposed: boolean): [number, number] {
@@ -160,17 +159,14 @@ function pathFor({ a, b }: Gemm): GemmPath {
   return halves && usableMatrixShape(a.device.capabilities) ? 'matrix' : 'portable';
 }
 
-function exceedsBinding({ a, b, y, addend }: Product): boolean {
-  const most = a.device.capabilities.maxBindingBytes - 16;
-  return [a, b, y, addend].some((x) => x !== null && x.bytes > most);
-}
+const isLarge = (x: Tensor | null) => x !== null && x.bytes > x.device.capabilities.maxBindingBytes - 16;
+
+const exceedsBinding = ({ a, b, y, addend }: Product) => [a, b, y, addend].some(isLarge);
 
 /** Cuts what exceeds one binding, then launches. */
 function splitProduct(product: Product, path: GemmPath): void {
   const { a, b, y, addend, transposeA, transposeB, batch } = product;
-  const most = a.device.capabilities.maxBindingBytes - 16;
-  const large = (x: Tensor | null) => x !== null && x.bytes > most;
-  if (![a, b, y, addend].some(large)) {
+  if (!exceedsBinding(product)) {
     launch(product, path);
     return;
   }
@@ -181,8 +177,8 @@ function splitProduct(product: Product, path: GemmPath): void {
     }
     return;
   }
-  if (large(y) || large(addend) || (large(a) && !transposeA)) splitRows(product, path);
-  else if (large(b) && transposeB) splitColumns(product, path);
+  if (isLarge(y) || isLarge(addend) || (isLarge(a) && !transposeA)) splitRows(product, path);
+  else if (isLarge(b) && transposeB) splitColumns(product, path);
   else splitDepth(product, path);
 }
 

@@ -7,7 +7,7 @@ import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
 
 const INVOCATIONS = 128;
 /** Two padded tiles and four fragments of results. */
-const WORKGROUP_BYTES = 25600;
+export const WORKGROUP_BYTES = 25600;
 
 /** What a workgroup computes. */
 interface TileShape {
@@ -111,6 +111,7 @@ export const variants: KernelVariant[] = [
       .map(({ a, b, tiled, edges, RIDER, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
+        const even = e === 'aligned';
         return {
           ...kernelOf({
             shape,
@@ -119,7 +120,7 @@ export const variants: KernelVariant[] = [
             tiled: tiled !== '',
             edges: { A: e, B: e, R: e, Y: e },
             rider: RIDER === 'yes',
-            whole: { m: e === 'aligned', n: e === 'aligned', k: e === 'aligned' },
+            whole: { m: even, n: even, k: even },
             C,
             Y,
             units: 'matrix',
@@ -160,7 +161,7 @@ const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width %
 const turned = ({ a, b }: { a: Tensor; b: Tensor }) => ({ a, b: contiguous(b.transpose()) });
 
 /** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
-export function matrixProduct(product: Product, units: 'matrix' | 'emulated' = 'matrix'): void {
+export function matrixProduct(product: Product, units: 'matrix' | 'emulated'): void {
   const { a, transposeA, b, transposeB, tiled, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
   const shape = shapeFor(product);
