@@ -3,13 +3,13 @@
  * `npx tsx bench/attention.ts [head size]`. TFLOP/s of causal attention: 4 · T² / 2 · D a head and document forward, 2.5
  * times that backward, of which four of seven products are counted for keys and values, three for queries.
  */
-import { Bench } from 'tinybench';
 import { AttentionRanges } from '../src/autograd/attention-ranges.ts';
 import { launchAttention } from '../src/autograd/ops/attention-kernels.ts';
 import { type MatrixEntry, matrixKernels } from '../src/autograd/ops/attention-matrix.ts';
 import { Device, type Launch } from '../src/tensor/device.ts';
 import { attentionPath } from '../src/tensor/kernel-paths.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
+import { clocked } from './clock.ts';
 
 const device = await Device.open();
 const width = Number(process.argv[2] ?? 128);
@@ -59,20 +59,10 @@ function batchOf(lengths: readonly number[]) {
 }
 type Batch = ReturnType<typeof batchOf>;
 
-const REPEATS = real ? 10 : 1;
+const ROUNDS = { iterations: 5, warmupIterations: 1, repeats: real ? 10 : 1 };
 
 /** Median milliseconds of one launch. */
-async function time(run: () => void): Promise<number> {
-  const bench = new Bench({ time: 0, iterations: 5, warmupTime: 0, warmupIterations: 1 });
-  bench.add('attention', async () => {
-    for (let i = 0; i < REPEATS; i++) run();
-    await device.finish();
-  });
-  await bench.run();
-  const [{ result }] = bench.tasks;
-  if (result.state !== 'completed') throw new Error(`bench: ${result.state}`);
-  return result.latency.p50 / REPEATS;
-}
+const time = async (run: () => void) => (await clocked(run, () => device.finish(), ROUNDS)).median;
 
 /** Largest error over the largest expected value. */
 function errorOf(got: ArrayLike<number>, expected: ArrayLike<number>): number {

@@ -1,9 +1,9 @@
 /** Times matrix products by path and shape: `npm run bench`; TFLOP/s from the median of whole batches. */
-import { Bench } from 'tinybench';
 import { Device } from '../src/tensor/device.ts';
 import { type GemmPath, gemm } from '../src/tensor/gemm/gemm.ts';
 import { usableMatrixShape } from '../src/tensor/gemm/matrix.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
+import { clocked } from './clock.ts';
 
 const device = await Device.open();
 const large = !device.capabilities.software;
@@ -32,21 +32,7 @@ const filled = (shape: number[], dtype: 'f32' | 'f16') =>
     dtype,
   );
 
-/** Products in one submission: the wait at its end must not be what is timed. */
-const REPEATS = large ? 10 : 3;
-
-/** Median milliseconds of one product. */
-async function time(run: () => void): Promise<number> {
-  const bench = new Bench({ time: 0, iterations: 9, warmupTime: 0, warmupIterations: 2 });
-  bench.add('product', async () => {
-    for (let i = 0; i < REPEATS; i++) run();
-    await device.finish();
-  });
-  await bench.run();
-  const [{ result }] = bench.tasks;
-  if (result.state !== 'completed') throw new Error(`bench: ${result.state}`);
-  return result.latency.p50 / REPEATS;
-}
+const ROUNDS = { iterations: 9, warmupIterations: 2, repeats: large ? 10 : 3 };
 
 console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
 for (const [name, m, n, k, transposeA, transposeB] of shapes)
@@ -59,7 +45,8 @@ for (const [name, m, n, k, transposeA, transposeB] of shapes)
     if (large && path === 'portable' && m * n * k > 2e11) continue;
     const a = filled(transposeA ? [k, m] : [m, k], dtype);
     const b = filled(transposeB ? [n, k] : [k, n], dtype);
-    const ms = await time(() => device.scope(() => void gemm({ a, b, transposeA, transposeB, dtype, path })));
+    const product = () => device.scope(() => void gemm({ a, b, transposeA, transposeB, dtype, path }));
+    const { median: ms } = await clocked(product, () => device.finish(), ROUNDS);
     const rate = (2 * m * n * k) / ms / 1e9;
     console.log(
       `${name.padEnd(6)} ${`${m}x${n}x${k}`.padEnd(18)} ${dtype} ${path.padEnd(9)} ${ms.toFixed(3).padStart(9)} ms ${rate.toFixed(3).padStart(9)} TFLOP/s`,

@@ -112,11 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     if (own_row >= first && own_row < first + STAGED) {
-#unroll r in 0..{{ROW_FRAGMENTS}}
-  #unroll d in 0..{{DEPTH}}
-      queries[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
-  #end
-#end
+#include "include/attention_own_rows.wgsl" with own=queries
     }
     workgroupBarrier();
   }
@@ -152,13 +148,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
     } else {
 #unroll c in 0..{{SCORE_FRAGMENTS}}
-      var products = array<Sums, {{ROW_FRAGMENTS}}>();
-  #unroll d in 0..{{DEPTH}}
-      let right = tiles_right_transposed((own_key + c * 16u) * STRIDE + d * 2u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-      products[r] = multiply(queries[r * DEPTH + d], right, products[r]);
-    #end
-  #end
+#include "include/attention_scores.wgsl" with own=queries, rows=(own_key + c * 16u) * STRIDE
   #unroll r in 0..{{ROW_FRAGMENTS}}
       scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
   #end
@@ -262,17 +252,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       break;
     }
 
-#unroll n in 0..{{OTHER_FRAGMENTS}}
-    var left: array<Left, {{ROW_FRAGMENTS}}>;
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    left[r] = tiles_left(WEIGHTS + (own_row + r * 16u) * WEIGHT_STRIDE + n * 2u, WEIGHT_STRIDE);
-  #end
-  #unroll c in 0..{{SUM_FRAGMENTS}}
-    let right = tiles_right(VALUES + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-    outputs[r * OUTPUTS + c] = multiply(left[r], right, outputs[r * OUTPUTS + c]);
-    #end
-  #end
-#end
+#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, weights=WEIGHTS, stride=WEIGHT_STRIDE, rows=VALUES
   }
 }

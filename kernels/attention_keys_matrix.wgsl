@@ -173,11 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     if (own_row >= first && own_row < first + STAGED && second == turn % 2u) {
-#unroll r in 0..{{ROW_FRAGMENTS}}
-  #unroll d in 0..{{DEPTH}}
-      own[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
-  #end
-#end
+#include "include/attention_own_rows.wgsl" with own=own
     }
     workgroupBarrier();
   }
@@ -242,18 +238,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (round > 0u) {
       let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
       let left_at = select(WEIGHTS, SLOPES, second == 1u);
-#unroll n in 0..{{OTHER_FRAGMENTS}}
-      var left: array<Left, {{ROW_FRAGMENTS}}>;
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-      left[r] = tiles_left(left_at + (own_row + r * 16u) * WEIGHT_STRIDE + n * 2u, WEIGHT_STRIDE);
-  #end
-  #unroll c in 0..{{SUM_FRAGMENTS}}
-      let right = tiles_right(others + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-      sums[r * SUMS + c] = multiply(left[r], right, sums[r * SUMS + c]);
-    #end
-  #end
-#end
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, weights=left_at, stride=WEIGHT_STRIDE, rows=others
     }
     if (round == rounds) {
       break;
@@ -274,13 +259,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}
-    var products = array<Sums, {{ROW_FRAGMENTS}}>();
-  #unroll d in 0..{{DEPTH}}
-    let right = tiles_right_transposed(others + (own_query + c * 16u) * STRIDE + d * 2u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-    products[r] = multiply(own[r * DEPTH + d], right, products[r]);
-    #end
-  #end
+#include "include/attention_scores.wgsl" with own=own, rows=others + (own_query + c * 16u) * STRIDE
   #unroll r in 0..{{ROW_FRAGMENTS}}
     let column = second * QUERIES + own_query + c * 16u;
     pairs_store((own_row + r * 16u) * PAIR_STRIDE + column / 4u, PAIR_STRIDE, products[r]);

@@ -112,11 +112,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     if (own_row >= first && own_row < first + STAGED && of_gradient == (turn % 2u == 1u)) {
-#unroll r in 0..{{ROW_FRAGMENTS}}
-  #unroll d in 0..{{DEPTH}}
-      own[r * DEPTH + d] = tiles_left((own_row - first + r * 16u) * STRIDE + d * 2u, STRIDE);
-  #end
-#end
+#include "include/attention_own_rows.wgsl" with own=own
     }
     workgroupBarrier();
   }
@@ -182,31 +178,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     if (started) {
       let keys = (1u - parity) * KEYS * STRIDE;
-#unroll n in 0..{{OTHER_FRAGMENTS}}
-      var left: array<Left, {{ROW_FRAGMENTS}}>;
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-      left[r] = tiles_left(SLOPES + (own_row + r * 16u) * SLOPE_STRIDE + n * 2u, SLOPE_STRIDE);
-  #end
-  #unroll c in 0..{{SUM_FRAGMENTS}}
-      let right = tiles_right(keys + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-      sums[r * SUMS + c] = multiply(left[r], right, sums[r * SUMS + c]);
-    #end
-  #end
-#end
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, weights=SLOPES, stride=SLOPE_STRIDE, rows=keys
     }
     if (next >= tile.y) {
       break;
     }
     let others = select(parity * KEYS * STRIDE, VALUES, of_gradient);
 #unroll c in 0..{{SCORE_FRAGMENTS}}
-    var products = array<Sums, {{ROW_FRAGMENTS}}>();
-  #unroll d in 0..{{DEPTH}}
-    let right = tiles_right_transposed(others + c * 16u * STRIDE + d * 2u, STRIDE);
-    #unroll r in 0..{{ROW_FRAGMENTS}}
-    products[r] = multiply(own[r * DEPTH + d], right, products[r]);
-    #end
-  #end
+#include "include/attention_scores.wgsl" with own=own, rows=others + c * 16u * STRIDE
   #unroll r in 0..{{ROW_FRAGMENTS}}
     pairs_store((own_row + r * 16u) * PAIR_STRIDE + (subgroup % 2u * KEYS + c * 16u) / 4u, PAIR_STRIDE, products[r]);
   #end

@@ -1,18 +1,8 @@
 // Copies a strided view to a dense tensor, converting the element type.
 #include "include/grid.wgsl"
-#include "include/strided.wgsl"
+#include "include/copied_view.wgsl"
 #include "include/read_{{X}}.wgsl" with name=x, binding=1
 #include "include/write_{{Y}}.wgsl" with name=y, binding=2
-
-struct Params {
-  shape: vec4u,
-  strides: vec4u,
-  offset: u32,
-  // Row-major number of the first element to copy.
-  first: u32,
-  count: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
 
 fn source(i: u32) -> u32 {
   return p.offset + strided_index(p.first + min(i, p.count - 1u), p.shape, p.strides);

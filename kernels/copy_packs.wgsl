@@ -1,19 +1,9 @@
 // copy.wgsl where elements lie in runs of whole packs: contiguous tensors, and views whose innermost dimension, strides
 // and offset are multiples of a pack.
 #include "include/grid.wgsl"
-#include "include/strided.wgsl"
+#include "include/copied_view.wgsl"
 #include "include/read_pack{{QUADS}}_{{X}}.wgsl" with name=x, binding=1
 #include "include/write_pack{{QUADS}}_{{Y}}.wgsl" with name=y, binding=2
-
-struct Params {
-  shape: vec4u,
-  strides: vec4u,
-  offset: u32,
-  // Row-major number of the first element to copy.
-  first: u32,
-  count: u32,
-}
-@group(0) @binding(0) var<uniform> p: Params;
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {

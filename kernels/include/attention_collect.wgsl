@@ -1,0 +1,13 @@
+// For the attention kernels on matrix units: {{sums}} += weights at {{weights}} · the tile at {{rows}}.
+#unroll n in 0..{{OTHER_FRAGMENTS}}
+    var left: array<Left, {{ROW_FRAGMENTS}}>;
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+    left[r] = tiles_left({{weights}} + (own_row + r * 16u) * {{stride}} + n * 2u, {{stride}});
+  #end
+  #unroll c in 0..{{SUM_FRAGMENTS}}
+    let right = tiles_right({{rows}} + n * 16u * STRIDE + (own_column + c * 16u) / 8u, STRIDE);
+    #unroll r in 0..{{ROW_FRAGMENTS}}
+    {{sums}}[r * {{columns}} + c] = multiply(left[r], right, {{sums}}[r * {{columns}} + c]);
+    #end
+  #end
+#end
