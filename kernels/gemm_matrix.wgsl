@@ -54,12 +54,12 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
-var<workgroup> a_tile: array<vec4u, A_CHUNKS / A_ROW * A_STRIDE>;
-var<workgroup> b_tile: array<vec4u, B_CHUNKS / B_ROW * B_STRIDE>;
-var<workgroup> results: array<vec4f, 4u * 16u * RESULT_STRIDE>;
-#include "include/left_halves_{{UNITS}}.wgsl" with name=a_tile
-#include "include/right_halves_{{UNITS}}.wgsl" with name=b_tile
-#include "include/sums_{{UNITS}}.wgsl" with name=results
+// The tile of a, then that of b; when they are done with, results lie there.
+const B_TILE = A_CHUNKS / A_ROW * A_STRIDE;
+var<workgroup> tiles: array<vec4u, max(B_TILE + B_CHUNKS / B_ROW * B_STRIDE, 4u * 16u * RESULT_STRIDE)>;
+#include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_in_words_{{UNITS}}.wgsl" with name=tiles
 
 // Neighbouring workgroups share tiles in the cache: walk over the grid in bands of eight rows.
 fn place_of(group: u32) -> vec2u {
@@ -106,13 +106,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #unroll i in 0..{{FM}}
 #unroll j in 0..{{FN}}
   workgroupBarrier();
-  results_store(subgroup * 16u * RESULT_STRIDE, RESULT_STRIDE, sums[i * {{FN}}u + j]);
+  tiles_store(subgroup * 16u * RESULT_STRIDE, RESULT_STRIDE, sums[i * {{FN}}u + j]);
   workgroupBarrier();
   let r = row + sub_row + i * 16u + own_row;
   let c = column + sub_column + j * 16u + own_half * 8u;
   if (r < p.m && c < p.n) {
     let at = (group.z * p.m + r) * p.y_row + p.y_start + c;
-    var result = Eight(p.alpha * results[own], p.alpha * results[own + 1u]);
+    var result = Eight(p.alpha * bitcast<vec4f>(tiles[own]), p.alpha * bitcast<vec4f>(tiles[own + 1u]));
     if (p.has_addend != 0u) {
       let more = addend_get8(at, p.n - c);
       result = Eight(result.low + more.low, result.high + more.high);

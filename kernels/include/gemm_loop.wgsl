@@ -30,12 +30,12 @@
     workgroupBarrier();
     if (A_CHUNKS >= INVOCATIONS || lane < A_CHUNKS) {
 #unroll c in 0..{{A_PASSES}}
-      a_tile[(a_at.x + c * INVOCATIONS / A_ROW) * A_STRIDE + a_at.y] = a_next[c];
+      tiles[(a_at.x + c * INVOCATIONS / A_ROW) * A_STRIDE + a_at.y] = a_next[c];
 #end
     }
     if (B_CHUNKS >= INVOCATIONS || lane < B_CHUNKS) {
 #unroll c in 0..{{B_PASSES}}
-      b_tile[(b_at.x + c * INVOCATIONS / B_ROW) * B_STRIDE + b_at.y] = b_next[c];
+      tiles[B_TILE + (b_at.x + c * INVOCATIONS / B_ROW) * B_STRIDE + b_at.y] = b_next[c];
 #end
     }
     workgroupBarrier();
@@ -48,10 +48,10 @@
     var left: array<Left, {{FM}}>;
     var right: array<Right, {{FN}}>;
 #unroll i in 0..{{FM}}
-    left[i] = a_tile_left{{A_DIRECTION}}(select((sub_row + i * 16u) * A_STRIDE + step * 2u, step * 16u * A_STRIDE + (sub_row + i * 16u) / 8u, A_INNER != DEPTH), A_STRIDE);
+    left[i] = tiles_left{{A_DIRECTION}}(select((sub_row + i * 16u) * A_STRIDE + step * 2u, step * 16u * A_STRIDE + (sub_row + i * 16u) / 8u, A_INNER != DEPTH), A_STRIDE);
 #end
 #unroll j in 0..{{FN}}
-    right[j] = b_tile_right{{B_DIRECTION}}(select((sub_column + j * 16u) * B_STRIDE + step * 2u, step * 16u * B_STRIDE + (sub_column + j * 16u) / 8u, B_INNER != DEPTH), B_STRIDE);
+    right[j] = tiles_right{{B_DIRECTION}}(B_TILE + select((sub_column + j * 16u) * B_STRIDE + step * 2u, step * 16u * B_STRIDE + (sub_column + j * 16u) / 8u, B_INNER != DEPTH), B_STRIDE);
 #end
 #unroll i in 0..{{FM}}
 #unroll j in 0..{{FN}}

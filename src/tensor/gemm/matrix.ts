@@ -6,8 +6,11 @@ import { addendAccess, bindingsOf, type Product } from './product.ts';
 import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
 
 const INVOCATIONS = 128;
-/** Two padded tiles and four fragments of results. */
-export const WORKGROUP_BYTES = 25600;
+/**
+ * The two largest padded tiles. An NVIDIA H200 has 48 KiB for all workgroups of a core together: with more than 24,576
+ * bytes each workgroup is alone there and waits at its own barriers, at half the speed.
+ */
+export const WORKGROUP_BYTES = 20480;
 
 /** What a workgroup computes. */
 interface TileShape {
