@@ -98,7 +98,7 @@ export async function measureSteps(
       gradient_checkpointing: mode,
       seed: 1,
     });
-    device.reserve(plan.buffers);
+    device.reserve(plan.buffers, began + plan.peakBytes);
     report(await measureMode(setting, model, trainer, { ...options, mode, weights, began, predicted: plan.peakBytes }));
     trainer.dispose();
     optimizer.dispose();

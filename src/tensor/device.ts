@@ -167,9 +167,17 @@ export class Device {
     this.#pool.watch = watch;
   }
 
-  /** Makes buffers of these sizes for later, in place of the free ones; see {@link BufferPool.reserve}. */
-  reserve(sizes: readonly number[]): void {
-    this.#pool.reserve(sizes);
+  /**
+   * Makes buffers of these sizes for later, in place of the free ones, and keeps all there are to a budget of bytes; see
+   * {@link BufferPool.reserve}.
+   */
+  reserve(sizes: readonly number[], budget: number): void {
+    this.#pool.reserve(sizes, budget);
+  }
+
+  /** Makes reserved buffers anew that had to go; between steps, when few buffers are in use. */
+  restoreReserve(): void {
+    this.#pool.restore();
   }
 
   /** Destroys buffers that nothing uses. */

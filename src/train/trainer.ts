@@ -99,6 +99,7 @@ export class Trainer {
         expected: 'at least one target token in a step',
         remedy: 'check the chat template and the assistant mask, or raise max_seq_length',
       });
+    device.restoreReserve();
     device.resetPeakMemory();
     device.zero(this.#loss);
     const update = () => this.#update(microBatches, targets, began);
