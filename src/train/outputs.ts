@@ -31,6 +31,7 @@ export interface GgufOptions {
   importance?: ImportanceMatrix;
   splitMaxBytes?: number;
   threads?: number;
+  warn?: (line: string) => void;
   report?: (done: number, total: number) => void;
 }
 
@@ -55,6 +56,7 @@ export async function writeOutputs(
   modelDir: string,
   dir: string,
   outputs: Outputs,
+  { warn }: Pick<GgufOptions, 'warn'>,
 ): Promise<string[]> {
   const { model, adapter, trainables, template, tokenizer } = session;
   const written: string[] = [];
@@ -78,7 +80,7 @@ export async function writeOutputs(
     template,
     endOfTurn: endOfTurn(template, tokenizer),
   };
-  return [...written, ...(await writeModel(finished, dir, outputs))];
+  return [...written, ...(await writeModel(finished, dir, outputs, { warn }))];
 }
 
 /** Writes a model below `dir`; returns the paths. */
