@@ -112,8 +112,12 @@ export async function writeModel(
     weights,
     name: path.basename(path.resolve(base), '.gguf'),
   });
-  // Ollama does not take models in several files.
+  // Ollama does not take models in several files (ollama/ollama#5245).
   const whole = files.map(({ file }) => file).filter((file) => ggufFiles.includes(file));
+  if (whole.length < files.length)
+    options.warn?.(
+      'no Modelfile for models in several files, which Ollama does not take: join them with `llama-gguf-split --merge`, or leave out --split-max-size',
+    );
   if (whole.length > 0) {
     const to = path.join(dir, 'Modelfile');
     const names = whole.map((file) => path.basename(file));
