@@ -139,7 +139,7 @@ async function measureMode(
   for await (const report of trainer.steps(batches)) reports.push(report);
   const host = await hostOf(device, trainer, documents());
   const { created: createdSince } = device.memory;
-  const reserved = Math.max(...reports.map(({ reservedBytes }) => reservedBytes));
+  const reserved = Math.max(...reports.map(({ reservedBytes }) => reservedBytes)) - began;
   const commands = profile
     ? await device.profile(async () => {
         await trainer.step([documents()]);
