@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { readAdapter } from '../../src/formats/peft.ts';
 import { attachAdapters, type Trainable } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';

@@ -1,4 +1,5 @@
-import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { Random } from '../../src/data/random.ts';
 import { attachAdapters } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';

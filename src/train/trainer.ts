@@ -1,4 +1,5 @@
-import { type Checkpointing, Tape, withTape } from '../autograd/tape.ts';
+import { withTape } from '../autograd/recording.ts';
+import { type Checkpointing, Tape } from '../autograd/tape.ts';
 import { complain } from '../errors.ts';
 import { batchOf, countTargets, type Document } from '../models/batch.ts';
 import type { Llama } from '../models/llama.ts';

@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { checkpoint } from '../../src/autograd/checkpoint.ts';
 import { add, mul, silu, square } from '../../src/autograd/ops/elementwise.ts';
 import { sum } from '../../src/autograd/ops/reductions.ts';
-import { type Checkpointing, checkpoint, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';

@@ -1,11 +1,14 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { apply, applyAll } from '../../src/autograd/apply.ts';
+import { checkpoint } from '../../src/autograd/checkpoint.ts';
 import { operation } from '../../src/autograd/operation.ts';
 import { add, div, exp, mul, scale, silu, square, sub } from '../../src/autograd/ops/elementwise.ts';
 import { slice } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { mean, sum } from '../../src/autograd/ops/reductions.ts';
 import { permute, reshape } from '../../src/autograd/ops/reshape.ts';
-import { apply, applyAll, type Checkpointing, checkpoint, noGrad, Tape, withTape } from '../../src/autograd/tape.ts';
+import { noGrad, withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { mapBinary, mapUnary } from '../../src/tensor/elementwise.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';
