@@ -23,6 +23,7 @@ import { writeLlamaGguf } from '../src/models/save-gguf.ts';
 import type { WeightRows } from '../src/models/weight-rows.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
 import { openLlama, skipReason } from '../test/oracle/llama.ts';
+import { LLAMA_8B } from './8b/shapes.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -42,19 +43,7 @@ const fileOf = (name: string) => path.join(checkpoint, `${name}-${mix}.gguf`);
 const TOKENIZER = 'models/tiny';
 /** Parameters of the whole model, which times are extrapolated to. */
 const WHOLE = 8_030_261_248;
-/** Llama 3.1 8B, but for the number of layers. */
-const CONFIG = {
-  model_type: 'llama',
-  hidden_size: 4096,
-  intermediate_size: 14_336,
-  num_hidden_layers: Number(flags.layers),
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  vocab_size: 128_256,
-  max_position_embeddings: 131_072,
-  rms_norm_eps: 1e-5,
-  rope_theta: 500_000,
-};
+const CONFIG = { ...LLAMA_8B, num_hidden_layers: Number(flags.layers) };
 
 interface Measured {
   seconds: number;

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { readAdapter } from '../../src/formats/peft.ts';
 import { attachAdapters, type Trainable } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
@@ -11,6 +12,7 @@ import { type Arrays, arrayOf, readArrays, readJson } from '../../src/reference/
 import type { Device } from '../../src/tensor/device.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { Trainer } from '../../src/train/trainer.ts';
+import { size } from './print.ts';
 
 /** What is held: relative difference of each loss, cosine of each gradient. */
 export const PARITY_BARS = { loss: 0.01, cosine: 0.999 };
@@ -42,7 +44,7 @@ export async function compareParity(
   const model = await loadLlama(device, path.join(dir, 'model'), { precision: 'mixed' });
   const { config, tensors } = await readAdapter(path.join(dir, 'adapter'));
   const trainables = attachAdapters(model, config, { saved: tensors });
-  tell(`loaded; ${(device.memory.liveBytes / 1e9).toFixed(2)} GB`);
+  tell(`loaded; ${size(device.memory.liveBytes)}`);
   const batches = batchesOf(expected).slice(0, steps);
   const gradients = await compareGradients(model, trainables, batches[0], expected, checkpointing);
   // A NaN is worse than any number.

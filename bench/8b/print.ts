@@ -1,3 +1,4 @@
+import { bytes } from '../../src/train/progress.ts';
 import type { Measured } from './ceilings.ts';
 import type { StepReport } from './step.ts';
 
@@ -19,7 +20,8 @@ export interface TorchReport {
   peakBytes?: number;
 }
 
-const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+/** Gigabytes to two places, because that is what runs are compared by; less in what suits it. */
+export const size = (count: number) => (count >= 1e9 ? `${(count / 1e9).toFixed(2)} GB` : bytes(count));
 
 export function printStep(step: StepReport, torch: TorchReport = {}): void {
   const { checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest } = step;
@@ -31,13 +33,13 @@ export function printStep(step: StepReport, torch: TorchReport = {}): void {
     `  seconds ${seconds.map((s) => s.toFixed(3)).join(' ')}; losses ${losses.map((l) => l.toFixed(3)).join(' ')}; ${skipped} skipped`,
   );
   const { peak, reserved, predicted, ...categories } = memory;
-  const shares = Object.entries(categories).map(([category, bytes]) => `${category} ${gb(bytes)}`);
+  const shares = Object.entries(categories).map(([category, count]) => `${category} ${size(count)}`);
   if (torch.tokensPerSecond && torch.peakBytes)
     console.log(
-      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${gb(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.peak) / torch.peakBytes).toFixed(0)} % of the memory in use`,
+      `  PyTorch: ${torch.tokensPerSecond.toFixed(0)} tok/s, ${size(torch.peakBytes)}; here ${(tokensPerSecond / torch.tokensPerSecond).toFixed(2)} times the speed, ${((100 * memory.peak) / torch.peakBytes).toFixed(0)} % of the memory in use`,
     );
   console.log(
-    `  memory: peak ${gb(peak)} = ${shares.join(' + ')}; reserved ${gb(reserved)}, predicted ${gb(predicted)}`,
+    `  memory: peak ${size(peak)} = ${shares.join(' + ')}; reserved ${size(reserved)}, predicted ${size(predicted)}`,
   );
   console.log(
     `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,

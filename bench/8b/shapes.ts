@@ -1,7 +1,7 @@
 import { type LlamaConfig, parseLlamaConfig } from '../../src/formats/hf-config.ts';
 
-/** config.json of Llama 3.1 8B, as far as it shapes the work. */
-const LLAMA_8B = {
+/** config.json of Llama 3.1 8B, as far as it shapes the work, without the number of layers. */
+export const LLAMA_8B = {
   model_type: 'llama',
   hidden_size: 4096,
   intermediate_size: 14_336,

@@ -1,4 +1,5 @@
-import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { Random } from '../../src/data/random.ts';
 import { attachAdapters } from '../../src/lora/attach.ts';
 import { batchOf, countTargets, type Document } from '../../src/models/batch.ts';
@@ -98,7 +99,7 @@ export async function measureSteps(
       gradient_checkpointing: mode,
       seed: 1,
     });
-    device.reserve(plan.buffers);
+    device.reserve(plan.buffers, began + plan.peakBytes);
     report(await measureMode(setting, model, trainer, { ...options, mode, weights, began, predicted: plan.peakBytes }));
     trainer.dispose();
     optimizer.dispose();
@@ -139,7 +140,7 @@ async function measureMode(
   for await (const report of trainer.steps(batches)) reports.push(report);
   const host = await hostOf(device, trainer, documents());
   const { created: createdSince } = device.memory;
-  const reserved = Math.max(...reports.map(({ reservedBytes }) => reservedBytes));
+  const reserved = Math.max(...reports.map(({ reservedBytes }) => reservedBytes)) - began;
   const commands = profile
     ? await device.profile(async () => {
         await trainer.step([documents()]);

@@ -6,11 +6,13 @@ import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { accumulate, sumOf, unbroadcast } from './gradients.ts';
 import type { Collected, Operation } from './operation.ts';
+import { noGrad } from './recording.ts';
 
 /** How much of the forward pass is kept for the backward pass, and where; see {@link Tape}. */
 export type Checkpointing = 'none' | 'selective' | 'full' | 'offload';
 
-interface Step {
+/** An operation that a tape has recorded. */
+export interface Step {
   // The attributes' type is the operation's own business; the tape only hands them back.
   op: Operation<unknown>;
   inputs: readonly Tensor[];
@@ -24,138 +26,12 @@ interface Step {
   restored: Storage[];
 }
 
-let recording: Tape | null = null;
-/** Operations applied so far, and the output of the last: how a segment knows the operation that ends it. */
-let applied = 0;
-let latest: Tensor | null = null;
-
-/** Runs `fn` with its operations recorded on `tape`; if it throws, the tape lets go of everything and is used up. */
-export function withTape<T>(tape: Tape, fn: () => T): T {
-  tape.assertOpen('withTape');
-  try {
-    return recordOn(tape, fn);
-  } catch (error) {
-    tape.release();
-    throw error;
-  }
-}
-
-/** Runs `fn` without recording. */
-export function noGrad<T>(fn: () => T): T {
-  return recordOn(null, fn);
-}
-
-function recordOn<T>(tape: Tape | null, fn: () => T): T {
-  const outer = recording;
-  recording = tape;
-  try {
-    return fn();
-  } finally {
-    recording = outer;
-  }
-}
-
-/** Checks, runs and, if a tape listens and an input wants a gradient, records an operation. */
-export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  return applyAll(op, inputs, attributes)[0];
-}
-
-/** {@link apply} for an operation with several outputs. */
-export function applyAll<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor[] {
-  op.check(inputs, attributes);
-  const tape = recording;
-  const ends = ++applied === tape?.end?.operation ? tape.end : null;
-  return inputs[0].device.scope(() => {
-    const needs = inputs.map((x) => tape?.tracks(x) ?? false);
-    const {
-      output: made,
-      others = [],
-      saved = [],
-    } = noGrad(() =>
-      ends && op.saves
-        ? { output: hollow(ends.output), saved: op.saves(inputs, attributes, needs) }
-        : op.forward(inputs, attributes, needs),
-    );
-    // The tape knows tensors by identity: an input handed through becomes a tensor of its own on the same storage.
-    const outputs = [made, ...others].map((output) => (inputs.includes(output) ? alias(output) : output));
-    latest = outputs.length === 1 ? outputs[0] : null;
-    if (needs.includes(true))
-      tape?.record({ op: op as Operation<unknown>, inputs, attributes, needs, outputs, saved, held: [], restored: [] });
-    return outputs;
-  }, op.name);
-}
-
-/** A tensor without elements of its own that stands for one like this. */
-function hollow(like: Tensor): Tensor {
-  return new Tensor(like.device, like.device.allocate(0), like.dtype, like.shape);
-}
-
-function alias(x: Tensor): Tensor {
-  return new Tensor(x.device, x.storage, x.dtype, x.shape, x);
-}
-
-/**
- * Runs `fn(x)` under the current tape's checkpointing: with `full` and `offload`, nothing of its inside is kept and the
- * backward pass runs it again, but for its last operation; otherwise it is recorded as if called plainly.
- *
- * `fn` must be a pure function of `x` and of parameters, and must give the same bits when run again.
- */
-export function checkpoint(fn: (x: Tensor) => Tensor, x: Tensor): Tensor {
-  const tape = recording;
-  if (tape?.checkpointing !== 'full' && tape?.checkpointing !== 'offload') return x.device.scope(() => fn(x));
-  const away = tape.checkpointing === 'offload' ? tape.sendAway(x) : null;
-  let last = 0;
-  const segment: Operation<undefined> = {
-    name: 'checkpoint',
-    cheap: false,
-    check: () => {},
-    forward: ([input]) => {
-      const before = applied;
-      const result = fn(input);
-      last = latest === result ? applied - before : 0;
-      return { output: result };
-    },
-    keeps: () => ({ inputs: away ? [] : [0] }),
-    backward: ({ grad, inputs: [input], output: result, needs }) => {
-      const inner = new Tape('selective', tape.sink);
-      inner.end = last > 0 ? { operation: applied + last, output: result } : null;
-      const start = away ? away.restore() : alias(input);
-      if (needs[0]) inner.watch(start);
-      const output = withTape(inner, () => input.device.scope(() => fn(start)));
-      if (output === start) return [grad];
-      if (!inner.tracks(output)) return [null];
-      inner.backward(output, grad);
-      return [needs[0] ? inner.takeGradient(start) : null];
-    },
-    reference: () => {
-      throw new Error('checkpoint: has no reference; check what it wraps');
-    },
-  };
-  // Its leaves are inside it and not among its inputs: it is recorded whether x is tracked or not.
-  return x.device.scope(() => {
-    const { output: made } = noGrad(() => segment.forward([x], undefined, []));
-    const output = made === x ? alias(made) : made;
-    const step = {
-      op: segment as Operation<unknown>,
-      inputs: [x],
-      attributes: undefined,
-      needs: [tape.tracks(x)],
-      outputs: [output],
-      saved: [],
-      held: away ? [away] : [],
-      restored: [],
-    };
-    tape.record(step);
-    return output;
-  });
-}
-
 /**
  * Records operations and runs them backwards.
  *
  * A tape keeps alive what backward passes need and nothing else: outputs that no one needs die with their scope.
  * With `selective` checkpointing the outputs of cheap operations are not kept either; the backward pass
- * recomputes them from what the expensive ones left. `full` keeps only the inputs of {@link checkpoint} segments,
+ * recomputes them from what the expensive ones left. `full` keeps only the inputs of `checkpoint` segments,
  * `offload` keeps these in host memory: it needs a wait between the passes, for {@link arrival}.
  */
 export class Tape {

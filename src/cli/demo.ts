@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { warn } from './warn.ts';
 
 const QUESTION = 'Is 9.11 larger than 9.9?';
 const RIGHT = '9 = 9, 1 < 9. No, 9.11 is smaller than 9.9.';
@@ -47,7 +48,7 @@ export function demoCommand(): Command {
       const before = await ask('before');
       console.log(`\n${planLine(data, session)}`);
       for (const line of planLines(plan)) console.log(line);
-      if (plan.warning) console.error(`warning: ${plan.warning}`);
+      warn(plan.warning);
       const progress = new Progress(data.steps);
       await finetune(session, data, config, plan, (report) => console.log(progress.line(report)));
       console.log(progress.summary());
@@ -56,11 +57,17 @@ export function demoCommand(): Command {
       console.log(
         `\nheld-out questions: ${right} of ${heldOut.length} right (${((100 * right) / heldOut.length).toFixed(1)} %)`,
       );
-      for (const path of await writeOutputs(session, config.model, config.output_dir, {
-        adapter: true,
-        merged: 'float16',
-        gguf: ['f16', 'q8_0'],
-      }))
+      for (const path of await writeOutputs(
+        session,
+        config.model,
+        config.output_dir,
+        {
+          adapter: true,
+          merged: 'float16',
+          gguf: ['f16', 'q8_0'],
+        },
+        { warn },
+      ))
         console.log(`wrote ${path}`);
       session.model.dispose();
       device.close();

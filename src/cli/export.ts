@@ -5,6 +5,7 @@ import { MIXES, type Mix } from '../formats/gguf/mixes.ts';
 import { parseSize } from '../formats/gguf/shards.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { FinishedModel, ModelOutputs } from '../train/outputs.ts';
+import { warn } from './warn.ts';
 
 /**
  * Which kinds of GGUF file a list names, each once.
@@ -95,6 +96,7 @@ async function runExport(flags: ExportFlags): Promise<void> {
     splitMaxBytes: flags.splitMaxSize === undefined ? undefined : parseSize(flags.splitMaxSize),
     importance: flags.imatrix === undefined ? undefined : await readImportanceMatrix(flags.imatrix),
     threads: flags.threads === undefined ? undefined : threadCount(flags.threads),
+    warn,
     report: progress(),
   };
   const { finished, close } = await openModel(flags);

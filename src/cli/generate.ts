@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { complain } from '../errors.ts';
+import { warn } from './warn.ts';
 
 /** Reads a flag as a number. */
 function number(text: string, flag: string): number {
@@ -73,8 +74,7 @@ export function generateCommand(): Command {
       checkSampling(options);
       const device = await Device.open();
       const session = await loadSession(device, flags);
-      const warning = templateWarning(session.template, session.tokenizer);
-      if (warning) console.error(`warning: ${warning}`);
+      warn(templateWarning(session.template, session.tokenizer));
       for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options))
         process.stdout.write(text);
       process.stdout.write('\n');

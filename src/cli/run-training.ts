@@ -10,6 +10,7 @@ import { type Outputs, writeOutputs } from '../train/outputs.ts';
 import { Progress } from '../train/progress.ts';
 import { templateWarning } from '../train/templates.ts';
 import { openData, type TrainingData } from '../train/training-data.ts';
+import { warn } from './warn.ts';
 
 /** What the run will do, in a line. */
 export function planLine({ samples, truncated, skipped, rows, steps }: TrainingData, { trainables }: Session): string {
@@ -31,19 +32,19 @@ export async function runTraining(config: TrainConfig, outputs: Outputs): Promis
   checkWritable(config.output_dir);
   for (const part of ['adapter', ...(outputs.merged ? ['merged'] : [])])
     checkWritable(path.join(config.output_dir, part));
-  for (const warning of [templateWarning(data.template, data.tokenizer), warmupWarning(config, data.steps)])
-    if (warning) console.error(`warning: ${warning}`);
+  warn(templateWarning(data.template, data.tokenizer));
+  warn(warmupWarning(config, data.steps));
   const device = await Device.open();
   console.log(`${device.capabilities.name}: ${device.capabilities.driver}`);
   const plan = await planMemory(device.capabilities, config, data, freeMemory(device.capabilities));
   for (const line of planLines(plan)) console.log(line);
-  if (plan.warning) console.error(`warning: ${plan.warning}`);
+  warn(plan.warning);
   const session = await openSession(device, config, data, plan);
   console.log(planLine(data, session));
   const progress = new Progress(data.steps);
   await finetune(session, data, config, plan, (report) => console.log(progress.line(report)));
   console.log(progress.summary());
-  for (const file of await writeOutputs(session, config.model, config.output_dir, outputs))
+  for (const file of await writeOutputs(session, config.model, config.output_dir, outputs, { warn }))
     console.log(`wrote ${file}`);
   session.model.dispose();
   device.close();

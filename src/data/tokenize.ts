@@ -1,6 +1,7 @@
 import { complain, UserError } from '../errors.ts';
 import { type ChatTemplate, type Message, renderChat } from './chat-template.ts';
 import type { Conversation } from './sharegpt.ts';
+import { TokenPlaces } from './token-places.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 /** The label of a token that is no target, as in PyTorch's cross entropy and all Hugging Face data. */
@@ -25,9 +26,11 @@ export type TrainOn = 'assistant' | 'all';
  *
  * Where the assistant speaks is found by rendering: the conversation up to a turn, with the header of an answer, is what
  * the model is given, and what the rendering with that turn adds is what it has to write. So content that looks like the
- * template cannot shift the mask. White space that a template puts after the end of a turn is not learned.
- * @throws UserError when the template refuses the conversation or changes what it wrote for earlier turns, or when the
- * start of an answer grows together with the header before it into one token
+ * template cannot shift the mask. A token that holds some of an answer and some of what stands around it, as where an answer
+ * begins with a line break, is learned (transformers' assistant mask has it so too). White space that a template puts after
+ * the end of a turn is not.
+ * @throws UserError when the template refuses the conversation or changes what it wrote for earlier turns, or when a token
+ * across the border of an answer cannot be placed
  */
 export function tokenizeConversation(
   tokenizer: Tokenizer,
@@ -40,29 +43,19 @@ export function tokenizeConversation(
   const input_ids = Int32Array.from(tokenizer.encode(whole));
   const labels = train_on === 'all' ? input_ids.slice() : new Int32Array(input_ids.length).fill(IGNORED);
   if (train_on === 'assistant') {
-    let textAt = 0;
-    let tokenAt = 0;
-    /** Tokenises the next piece of the text and checks that the whole has the same tokens there. */
-    const advance = (end: number): [number, number] => {
-      const ids = tokenizer.encode(whole.slice(textAt, end));
-      const from = tokenAt;
-      const same = from + ids.length <= input_ids.length && ids.every((id, i) => id === input_ids[from + i]);
-      if (!same) throw straddles(template, whole, textAt);
-      textAt = end;
-      tokenAt += ids.length;
-      return [from, tokenAt];
-    };
+    const places = new TokenPlaces(tokenizer, whole, input_ids);
+    let ended = 0;
     messages.forEach(({ role }, i) => {
       if (role !== 'assistant') return;
       const given = renderChat(template, messages.slice(0, i), { ...special, add_generation_prompt: true });
       const answered = renderChat(template, messages.slice(0, i + 1), special);
-      if (!answered.startsWith(given) || !whole.startsWith(answered) || given.length < textAt) throw rewrites(template);
-      advance(given.length);
-      const [from, to] = advance(endOfTurn(tokenizer, answered, given.length));
+      if (!answered.startsWith(given) || !whole.startsWith(answered) || given.length < ended) throw rewrites(template);
+      ended = endOfTurn(tokenizer, answered, given.length);
+      if (ended === given.length) return;
+      const from = places.firstFrom(given.length);
+      const to = places.afterLastBefore(ended);
       labels.set(input_ids.subarray(from, to), from);
     });
-    advance(whole.length);
-    if (tokenAt !== input_ids.length) throw straddles(template, whole, textAt);
   }
   if (labels.length > 0) labels[0] = IGNORED;
   return { input_ids, labels };
@@ -81,16 +74,6 @@ function rewrites(template: ChatTemplate): UserError {
     got: 'a text for the first turns that is no beginning of the whole',
     expected: 'a template that appends turn by turn',
     remedy: "train on 'all', or choose another template ('chatml' or 'llama-3.1')",
-  });
-}
-
-function straddles(template: ChatTemplate, whole: string, at: number): UserError {
-  const around = JSON.stringify(whole.slice(Math.max(0, at - 12), at + 12));
-  return complain({
-    where: `chat template ${template.name}`,
-    got: `a token across the border of an answer, near ${around}`,
-    expected: 'answers whose first and last tokens stand alone',
-    remedy: "remove the white space around the answer, or train on 'all'",
   });
 }
 

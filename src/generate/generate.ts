@@ -1,4 +1,4 @@
-import { noGrad } from '../autograd/tape.ts';
+import { noGrad } from '../autograd/recording.ts';
 import { complain } from '../errors.ts';
 import { KvCache } from '../models/kv-cache.ts';
 import type { Llama } from '../models/llama.ts';

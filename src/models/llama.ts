@@ -1,4 +1,5 @@
 import { AttentionRanges } from '../autograd/attention-ranges.ts';
+import { checkpoint } from '../autograd/checkpoint.ts';
 import { attention } from '../autograd/ops/attention.ts';
 import { linearCrossEntropy } from '../autograd/ops/cross-entropy.ts';
 import { embedding } from '../autograd/ops/embedding.ts';
@@ -7,7 +8,6 @@ import { rmsNorm } from '../autograd/ops/rms-norm.ts';
 import { rope } from '../autograd/ops/rope.ts';
 import { swiglu } from '../autograd/ops/swiglu.ts';
 import { RopeTable } from '../autograd/rope-table.ts';
-import { checkpoint } from '../autograd/tape.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeInverseFrequencies } from '../formats/rope.ts';
 import type { Device } from '../tensor/device.ts';

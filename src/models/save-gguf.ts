@@ -1,13 +1,14 @@
 import os from 'node:os';
 import path from 'node:path';
 import { complain } from '../errors.ts';
+import { fallbackNote, type MatrixType } from '../formats/gguf/fallbacks.ts';
 import { reorderedHeads } from '../formats/gguf/heads.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import { type Mix, type MixModel, mixType } from '../formats/gguf/mixes.ts';
 import { ggufName, ROPE_FACTORS } from '../formats/gguf/names.ts';
 import { ShardedOutput, shardsOf } from '../formats/gguf/shards.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
-import { type GgmlType, ggmlBytes } from '../formats/gguf/types.ts';
+import { ggmlBytes } from '../formats/gguf/types.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeFactors } from '../formats/rope.ts';
 import { EncodePool } from '../quant/ggml/encode-pool.ts';
@@ -37,6 +38,8 @@ export interface LlamaGguf {
   splitMaxBytes?: number;
   /** Threads that encode; all cores if left out. */
   threads?: number;
+  /** Told in a sentence what a reader of the names of the files would not expect. */
+  warn?: (line: string) => void;
   /** Told how many elements of how many are done. */
   report?: (done: number, total: number) => void;
 }
@@ -53,6 +56,14 @@ export interface LlamaGguf {
  */
 export async function writeLlamaGguf(job: LlamaGguf): Promise<string[]> {
   const tensors = plan(job);
+  for (const [index, { file }] of job.files.entries()) {
+    const matrices = tensors.filter(({ weight }) => weight.shape.length > 1);
+    const note = fallbackNote(
+      path.basename(file),
+      matrices.map(({ types }) => types[index]),
+    );
+    if (note) job.warn?.(note);
+  }
   const total = tensors.reduce((sum, { rows, width }) => sum + rows * width, 0);
   const pool = new EncodePool(total < WORTH_THREADS ? 0 : (job.threads ?? os.availableParallelism()));
   const inFlight = new InFlight(pool.capacity);
@@ -91,8 +102,8 @@ interface PlannedTensor {
   width: number;
   /** Rows of a head to interleave, or 0. */
   headRows: number;
-  /** Type in each of the files. */
-  types: readonly GgmlType[];
+  /** In each of the files. */
+  types: readonly MatrixType[];
   importance: Float32Array | null;
 }
 
@@ -157,7 +168,7 @@ async function openOutput(
     ...tokenizerMetadata(tokenizerDir, config, chatTemplate),
     ...(importance ? importanceMetadata(importance) : []),
   ]);
-  const infos = tensors.map(({ name, weight: { shape }, types }) => ({ name, shape, type: types[index] }));
+  const infos = tensors.map(({ name, weight: { shape }, types }) => ({ name, shape, type: types[index].type }));
   return ShardedOutput.create(shardsOf(file, metadata, infos, splitMaxBytes));
 }
 
@@ -176,13 +187,13 @@ async function encodeChunk(
   pool: EncodePool,
   outputs: readonly ShardedOutput[],
 ): Promise<void> {
-  const wanted = [...new Set(types)];
+  const wanted = [...new Set(types.map(({ type }) => type))];
   const { dtype } = weight;
   const results = await pool.encode({ name: weight.name, bytes, dtype, width, headRows, types: wanted, importance });
   await Promise.all(
     outputs.map((output, i) => {
-      const at = first * ggmlBytes(types[i], width);
-      return output.write(name, at, results[wanted.indexOf(types[i])]);
+      const { type } = types[i];
+      return output.write(name, first * ggmlBytes(type, width), results[wanted.indexOf(type)]);
     }),
   );
 }

@@ -42,7 +42,8 @@ export abstract class AdamWBase implements Optimizer {
     this.#options = adamWOptions(options);
     this.#kind = kind;
     const device = parameters[0]?.tensor.device;
-    this.#clock = device ? new AdamWClock(device, kind.corrections(this.#options.betas), kind.scaled) : null;
+    const { betas, steps } = this.#options;
+    this.#clock = device ? new AdamWClock(device, kind.corrections(betas), kind.scaled, steps) : null;
     const alike = (a: Parameter, b: Parameter) =>
       this.#decayOf(a) === this.#decayOf(b) && kind.alike(a.tensor, b.tensor);
     this.#moments = Region.all(parameters, alike).map(kind.moments);

@@ -26,14 +26,15 @@ export class AdamWClock {
   /** At least the applied steps: skipped ones are counted too. */
   #steps = 0;
 
-  constructor(device: Device, corrections: Corrections, scaled: boolean) {
+  /** @param steps that are to come; the table grows when there are more */
+  constructor(device: Device, corrections: Corrections, scaled: boolean, steps: number) {
     this.#device = device;
     this.#corrections = corrections;
     this.#scaled = scaled;
     this.values = device.persist(Tensor.zeros(device, [5]));
     // The stats of gradients that nothing scales or clips: see gradient-scaling.ts.
     this.#unscaled = device.persist(Tensor.from(device, [1, 0, 0, 0, 1, 0]));
-    this.#table = this.#makeTable(FIRST_ROWS);
+    this.#table = this.#makeTable(Math.max(FIRST_ROWS, steps));
   }
 
   /** @param stats of gradient-scaling.ts; without them gradients are finite and unscaled */

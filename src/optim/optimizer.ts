@@ -48,10 +48,12 @@ export interface AdamWOptions {
   betas?: readonly [number, number];
   eps?: number;
   weight_decay?: number;
+  /** Steps that are to come, where that is known: tables for them are then made at once, and take their memory at once. */
+  steps?: number;
 }
 
 /** Options with PyTorch's defaults filled in. */
-export function adamWOptions({ betas = [0.9, 0.999], eps = 1e-8, weight_decay = 0.01 }: AdamWOptions = {}) {
+export function adamWOptions({ betas = [0.9, 0.999], eps = 1e-8, weight_decay = 0.01, steps = 0 }: AdamWOptions = {}) {
   for (const beta of betas)
     if (!(beta >= 0 && beta < 1))
       throw complain({
@@ -68,7 +70,7 @@ export function adamWOptions({ betas = [0.9, 0.999], eps = 1e-8, weight_decay = 
         expected: 'a number that is not negative',
         remedy: 'leave it out for the default',
       });
-  return { betas, eps, weight_decay };
+  return { betas, eps, weight_decay, steps };
 }
 
 /** @throws UserError for a parameter that no kernel here can update, or a name given twice */

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { Tape, withTape } from '../autograd/tape.ts';
+import { withTape } from '../autograd/recording.ts';
+import { Tape } from '../autograd/tape.ts';
 import { complain } from '../errors.ts';
 import { readAdapter } from '../formats/peft.ts';
 import { generate } from '../generate/generate.ts';

@@ -1,4 +1,4 @@
-import type { DeviceOptions } from './device.ts';
+import type { DeviceOptions } from './open-gpu.ts';
 
 /** One matrix-unit shape: D[M×N] (result) += A[M×K] · B[K×N] (component). */
 export interface MatrixShape {

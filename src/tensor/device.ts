@@ -1,38 +1,19 @@
-import { create, globals } from 'webgpu';
 import { complain, UserError } from '../errors.ts';
-import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+import type { Capabilities } from './capabilities.ts';
 import { byteLength, padded } from './dtype.ts';
 import { HostCopy } from './host-copy.ts';
-import { Indices } from './indices.ts';
+import type { Indices } from './indices.ts';
+import { type DeviceOptions, openGpu } from './open-gpu.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
 import { CommandQueue, type Range, type WorkCount } from './queue.ts';
 import { ReadbackBuffers, readbackBuffer } from './readback.ts';
 import { rehearsalGpu } from './rehearsal.ts';
 import { ScopeStack, Storage } from './storage.ts';
-import { Tensor } from './tensor.ts';
+import { storagesIn } from './storages-in.ts';
+import type { Tensor } from './tensor.ts';
 import type { TimedCommand } from './timestamps.ts';
 import type { Param } from './wgsl.ts';
-
-Object.assign(globalThis, globals);
-
-/** Dawn crashes the process when the object that create() returned is collected: hold every one. */
-const instances: GPU[] = [];
-
-const BACKENDS: readonly string[] = ['vulkan', 'metal', 'd3d12', 'null'];
-
-export interface DeviceOptions {
-  /** `null` compiles and validates without a GPU; nothing runs. */
-  backend?: 'vulkan' | 'metal' | 'd3d12' | 'null';
-  /** Keeps Dawn's bounds checks in shaders (about 2.5 times slower); `DAWNTUNE_SAFE_KERNELS=1` does the same. */
-  safeKernels?: boolean;
-  /** Pretends that one binding holds no more bytes than this, to test the splitting of large tensors. */
-  maxBindingBytes?: number;
-  /** Fills fresh tensors with NaN, so that tests see elements which no kernel wrote. */
-  poison?: boolean;
-  /** Pretends that the adapter lacks these, to test the portable paths. */
-  without?: readonly ('f16' | 'subgroup-matrix')[];
-}
 
 /** One kernel launch: which kernel, over which tensors, with which parameters, in how many workgroups. */
 export interface Launch extends KernelChoice {
@@ -44,7 +25,7 @@ export interface Launch extends KernelChoice {
   workgroups: number | readonly [number, number, number];
 }
 
-/** The one owner of Dawn: adapter, limits, errors, memory, kernels and the queue. */
+/** The one owner of a GPU: errors, memory, kernels and the queue. */
 export class Device {
   readonly capabilities: Capabilities;
   readonly scopes = new ScopeStack();
@@ -101,37 +82,8 @@ export class Device {
    * @throws UserError when Dawn finds no adapter
    */
   static async open(options: DeviceOptions = {}): Promise<Device> {
-    const safe = options.safeKernels ?? process.env.DAWNTUNE_SAFE_KERNELS === '1';
-    const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', 'disable_workgroup_init'];
-    if (!safe) toggles.push('disable_robustness');
-    const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
-    if (backend && !BACKENDS.includes(backend))
-      throw complain({
-        where: 'DAWNTUNE_BACKEND',
-        got: backend,
-        expected: BACKENDS.join(', '),
-        remedy: 'correct the environment variable, or unset it',
-      });
-    const gpu = create([
-      ...(backend ? [`backend=${backend}`] : []),
-      `enable-dawn-features=${toggles.join(',')}`,
-      'disable-dawn-features=timestamp_quantization', // Steps of 65 µs, against web pages that spy by timing.
-    ]);
-    instances.push(gpu);
-    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-    if (!adapter)
-      throw complain({
-        where: 'device',
-        got: 'no GPU adapter from Dawn',
-        expected: 'a Vulkan, Metal or D3D12 driver',
-        remedy: 'run `node scripts/ensure-vulkan.mjs`, which installs a driver or says which package to install',
-      });
-    const capabilities = capabilitiesOf(adapter, safe, options);
-    const device = await adapter.requestDevice({
-      requiredFeatures: [...capabilities.features] as GPUFeatureName[],
-      requiredLimits: capabilities.limits,
-    });
-    return new Device(device, capabilities, options.poison ?? false);
+    const { gpu, capabilities } = await openGpu(options);
+    return new Device(gpu, capabilities, options.poison ?? false);
   }
 
   /**
@@ -167,9 +119,17 @@ export class Device {
     this.#pool.watch = watch;
   }
 
-  /** Makes buffers of these sizes for later, in place of the free ones; see {@link BufferPool.reserve}. */
-  reserve(sizes: readonly number[]): void {
-    this.#pool.reserve(sizes);
+  /**
+   * Makes buffers of these sizes for later, in place of the free ones, and keeps all there are to a budget of bytes; see
+   * {@link BufferPool.reserve}.
+   */
+  reserve(sizes: readonly number[], budget: number): void {
+    this.#pool.reserve(sizes, budget);
+  }
+
+  /** Makes reserved buffers anew that had to go; between steps, when few buffers are in use. */
+  restoreReserve(): void {
+    this.#pool.restore();
   }
 
   /** Destroys buffers that nothing uses. */
@@ -418,14 +378,4 @@ export class Device {
     const rows = Math.ceil(count / most);
     return [Math.ceil(count / rows), rows, 1];
   }
-}
-
-function storagesIn(value: unknown, found = new Set<Storage>()): Set<Storage> {
-  if (value instanceof Tensor || value instanceof Indices) {
-    for (const storage of value.storages()) found.add(storage);
-  } else if (Array.isArray(value)) for (const item of value) storagesIn(item, found);
-  else if (value instanceof Map) for (const item of value.values()) storagesIn(item, found);
-  else if (value && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) storagesIn(item, found);
-  return found;
 }

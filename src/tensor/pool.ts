@@ -69,6 +69,11 @@ export class BufferPool {
   #most = 0;
   #given = 0;
   #loosest = LOOSEST_FIT.made;
+  /** Bytes of buffers that may exist, where that was decided ahead. */
+  #budget: number | null = null;
+  /** Buffers made ahead, and the sizes of those among them that went to make room. */
+  readonly #reserved = new Set<GPUBuffer>();
+  #missing: number[] = [];
 
   constructor(source: BufferSource) {
     this.#source = source;
@@ -85,7 +90,7 @@ export class BufferPool {
 
   take(bytes: number): GPUBuffer {
     const size = sizeClass(bytes);
-    const buffer = this.#reuse(size) ?? this.#make(size);
+    const buffer = this.#reuse(size) ?? this.#reuseAny(size) ?? this.#make(size);
     const count = this.#count;
     count.live++;
     count.liveBytes += size;
@@ -108,15 +113,31 @@ export class BufferPool {
   /**
    * Makes buffers ahead, in place of the free ones there are: few that serve tensors of many sizes one after the other.
    * Until the next trim they serve requests down to a third of their size, so that smaller batches find their place among
-   * the buffers of the largest.
+   * the buffers of the largest. Once the budget is spent they serve requests of any size, and a buffer that still has to be
+   * made takes the place of free ones: batches half as large would otherwise leave a second set of buffers behind.
+   *
+   * @param budget bytes of all buffers that may exist until the next trim, as far as those in use leave a choice
    */
-  reserve(sizes: readonly number[]): void {
+  reserve(sizes: readonly number[], budget: number): void {
     this.trim();
     this.#loosest = LOOSEST_FIT.reserved;
-    const classes = sizes.map(sizeClass);
-    // They are meant to be in use, and do not count as lying free too long.
-    this.#most += classes.reduce((sum, size) => sum + size, 0);
-    for (const size of classes) this.#put(this.#make(size));
+    this.#budget = budget;
+    this.#makeAhead(sizes.map(sizeClass));
+  }
+
+  /** Makes the buffers made ahead that went to make room anew, in place of the free ones that took the room. */
+  restore(): void {
+    if (this.#missing.length === 0) return;
+    this.#destroy([...this.#free.values()].flat().filter(({ buffer }) => !this.#reserved.has(buffer)));
+    this.#makeAhead(this.#missing.splice(0));
+  }
+
+  #makeAhead(sizes: readonly number[]): void {
+    for (const size of sizes) {
+      const buffer = this.#make(size);
+      this.#reserved.add(buffer);
+      this.#put(buffer);
+    }
   }
 
   /** Destroys the free buffers, giving their memory back to the device. */
@@ -124,6 +145,9 @@ export class BufferPool {
     this.#destroy([...this.#free.values()].flat());
     this.#most = this.#used;
     this.#loosest = LOOSEST_FIT.made;
+    this.#budget = null;
+    this.#reserved.clear();
+    this.#missing = [];
   }
 
   #put(buffer: GPUBuffer): void {
@@ -150,17 +174,32 @@ export class BufferPool {
     return undefined;
   }
 
+  /** A free buffer of any size that holds so much, the smallest there is, where a new one would exceed the budget. */
+  #reuseAny(size: number): GPUBuffer | undefined {
+    if (this.#budget === null || this.#count.reservedBytes + size <= this.#budget) return undefined;
+    let smallest = Number.POSITIVE_INFINITY;
+    for (const [held, list] of this.#free) if (held >= size && list.length > 0) smallest = Math.min(smallest, held);
+    return this.#free.get(smallest)?.pop()?.buffer;
+  }
+
   #make(size: number): GPUBuffer {
     const count = this.#count;
-    const most = Math.max(this.#most, this.#used + size);
-    const reserved = count.reservedBytes + size;
-    // All of the share at once, because a destruction ends a batch of work and forgets what was made for its buffers.
-    if (reserved > Math.max(LEAST_BUDGET, (1 + FREE_SHARE) * most)) this.#destroy(this.#longestFree(reserved - most));
+    this.#makeRoom(count.reservedBytes + size, Math.max(this.#most, this.#used + size));
     const buffer = this.#source.create(size);
     this.#ids.set(buffer, count.created++);
     count.reservedBytes += size;
     count.peakReservedBytes = Math.max(count.peakReservedBytes, count.reservedBytes);
     return buffer;
+  }
+
+  /** @param most bytes that were or are about to be in use */
+  #makeRoom(reserved: number, most: number): void {
+    if (this.#budget !== null) {
+      if (reserved > this.#budget) this.#destroy(this.#longestFree(reserved - this.#budget));
+      return;
+    }
+    // All of the share at once, because a destruction ends a batch of work and forgets what was made for its buffers.
+    if (reserved > Math.max(LEAST_BUDGET, (1 + FREE_SHARE) * most)) this.#destroy(this.#longestFree(reserved - most));
   }
 
   /** Free buffers that make at least so many bytes, as far as there are. */
@@ -183,6 +222,7 @@ export class BufferPool {
         1,
       );
       this.#count.reservedBytes -= buffer.size;
+      if (this.#reserved.delete(buffer)) this.#missing.push(buffer.size);
     }
     this.#source.destroy(free.map(({ buffer }) => buffer));
   }

@@ -46,12 +46,12 @@ export async function finetune(
   session: Session,
   { rows, steps }: TrainingData,
   config: TrainConfig,
-  { step: { checkpointing, buffers } }: MemoryPlan,
+  { step: { checkpointing, buffers, peakBytes } }: MemoryPlan,
   report: (step: StepReport) => void,
 ): Promise<void> {
   const { device } = session.model;
   const { trainer, dispose } = openTrainer(session, config, { steps, gradient_checkpointing: checkpointing });
-  device.reserve(buffers);
+  device.reserve(buffers, peakBytes);
   try {
     for await (const step of trainer.steps(optimizerSteps(rows, config))) report(step);
   } finally {

@@ -69,7 +69,7 @@ export class MemoryLedger {
     let ready = false;
     for (const { entry, takes } of this.#changes()) {
       if (!ready && this.#isOfStep(entry)) {
-        pool.reserve(buffers);
+        pool.reserve(buffers, Number.POSITIVE_INFINITY);
         ready = true;
       }
       if (takes) taken.set(entry, pool.take(entry.bytes));

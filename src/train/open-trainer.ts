@@ -40,7 +40,7 @@ export function openTrainer(
 ): { trainer: Trainer; dispose: () => void } {
   const { adam_beta1, adam_beta2, adam_epsilon: eps, weight_decay, warmup_ratio, learning_rate } = config;
   const Optimizer = config.optim === 'adamw_8bit' ? AdamW8bit : AdamW;
-  const optimizer = new Optimizer(trainables, { betas: [adam_beta1, adam_beta2], eps, weight_decay });
+  const optimizer = new Optimizer(trainables, { betas: [adam_beta1, adam_beta2], eps, weight_decay, steps });
   const warmup = warmup_ratio === null ? { warmup_steps: config.warmup_steps } : { warmup_ratio };
   const trainer = new Trainer(model, {
     optimizer,

@@ -31,6 +31,7 @@ export interface GgufOptions {
   importance?: ImportanceMatrix;
   splitMaxBytes?: number;
   threads?: number;
+  warn?: (line: string) => void;
   report?: (done: number, total: number) => void;
 }
 
@@ -55,6 +56,7 @@ export async function writeOutputs(
   modelDir: string,
   dir: string,
   outputs: Outputs,
+  { warn }: Pick<GgufOptions, 'warn'>,
 ): Promise<string[]> {
   const { model, adapter, trainables, template, tokenizer } = session;
   const written: string[] = [];
@@ -78,7 +80,7 @@ export async function writeOutputs(
     template,
     endOfTurn: endOfTurn(template, tokenizer),
   };
-  return [...written, ...(await writeModel(finished, dir, outputs))];
+  return [...written, ...(await writeModel(finished, dir, outputs, { warn }))];
 }
 
 /** Writes a model below `dir`; returns the paths. */
@@ -110,8 +112,12 @@ export async function writeModel(
     weights,
     name: path.basename(path.resolve(base), '.gguf'),
   });
-  // Ollama does not take models in several files.
+  // Ollama does not take models in several files (ollama/ollama#5245).
   const whole = files.map(({ file }) => file).filter((file) => ggufFiles.includes(file));
+  if (whole.length < files.length)
+    options.warn?.(
+      'no Modelfile for models in several files, which Ollama does not take: join them with `llama-gguf-split --merge`, or leave out --split-max-size',
+    );
   if (whole.length > 0) {
     const to = path.join(dir, 'Modelfile');
     const names = whole.map((file) => path.basename(file));

@@ -1,5 +1,6 @@
 import type { Checkpointing } from '../autograd/tape.ts';
 import type { Row } from '../data/packing.ts';
+import { countSteps } from '../data/steps.ts';
 import { attachAdapters } from '../lora/attach.ts';
 import { type Document, IGNORE_INDEX } from '../models/batch.ts';
 import { unsetLlama } from '../models/load.ts';
@@ -42,7 +43,7 @@ export async function rehearse(
   const trainables = attachAdapters(model, adapterConfigOf(config), { uniform: () => 0 });
   ledger.begin('optimiser');
   const { trainer } = openTrainer({ model, trainables }, config, {
-    steps: 1,
+    steps: countSteps(rows.length, config),
     gradient_checkpointing: checkpointing,
     watch: (phase) => ledger.begin(phase),
   });

@@ -1,4 +1,5 @@
-import { type Checkpointing, Tape, withTape } from '../autograd/tape.ts';
+import { withTape } from '../autograd/recording.ts';
+import { type Checkpointing, Tape } from '../autograd/tape.ts';
 import { complain } from '../errors.ts';
 import { batchOf, countTargets, type Document } from '../models/batch.ts';
 import type { Llama } from '../models/llama.ts';
@@ -99,6 +100,7 @@ export class Trainer {
         expected: 'at least one target token in a step',
         remedy: 'check the chat template and the assistant mask, or raise max_seq_length',
       });
+    device.restoreReserve();
     device.resetPeakMemory();
     device.zero(this.#loss);
     const update = () => this.#update(microBatches, targets, began);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { AttentionRanges } from '../../src/autograd/attention-ranges.ts';
 import { attention, attentionOperation } from '../../src/autograd/ops/attention.ts';
-import { Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import { type AttentionPath, attentionPath } from '../../src/tensor/kernel-paths.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { checkOp, compare, normals } from '../support/check-op.ts';

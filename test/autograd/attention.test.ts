@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { AttentionRanges } from '../../src/autograd/attention-ranges.ts';
 import { attention, attentionOperation } from '../../src/autograd/ops/attention.ts';
+import { withTape } from '../../src/autograd/recording.ts';
 import type { Reference } from '../../src/autograd/reference.ts';
-import { Tape, withTape } from '../../src/autograd/tape.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import type { AttentionPath } from '../../src/tensor/kernel-paths.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { checkOp, compare, normals } from '../support/check-op.ts';

@@ -6,7 +6,8 @@ import {
   rowLosses,
 } from '../../src/autograd/ops/cross-entropy.ts';
 import { scale } from '../../src/autograd/ops/elementwise.ts';
-import { Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { Indices } from '../../src/tensor/indices.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';

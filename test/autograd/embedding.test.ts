@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { embedding, embeddingOperation } from '../../src/autograd/ops/embedding.ts';
 import { sum } from '../../src/autograd/ops/reductions.ts';
-import { Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { Indices } from '../../src/tensor/indices.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';

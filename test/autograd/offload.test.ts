@@ -1,10 +1,13 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { checkpoint } from '../../src/autograd/checkpoint.ts';
 import { add, mul, silu, square } from '../../src/autograd/ops/elementwise.ts';
 import { sum } from '../../src/autograd/ops/reductions.ts';
-import { type Checkpointing, checkpoint, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
+import { leafOn, takeGrad } from '../support/leaf.ts';
 
 const device = await testDevice();
 
@@ -18,18 +21,8 @@ beforeEach(() => {
   };
 });
 
-function leaf(values: ArrayLike<number>, shape = [values.length]): Tensor {
-  const x = Tensor.from(device, values, shape);
-  x.requires_grad = true;
-  return x;
-}
-
-async function takeGrad(x: Tensor): Promise<number[]> {
-  const numbers = [...(await x.grad!.numbers())];
-  x.grad!.dispose();
-  x.grad = null;
-  return numbers;
-}
+const leaf = (values: ArrayLike<number>, shape?: number[], dtype?: 'f32' | 'f16') =>
+  leafOn(device, values, shape, dtype);
 
 /** Residual layers, each a segment; like a model they drop what goes into a layer. */
 function layers(x: Tensor, weights: readonly Tensor[]): Tensor {

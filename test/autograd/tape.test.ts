@@ -1,15 +1,19 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { apply, applyAll } from '../../src/autograd/apply.ts';
+import { checkpoint } from '../../src/autograd/checkpoint.ts';
 import { operation } from '../../src/autograd/operation.ts';
 import { add, div, exp, mul, scale, silu, square, sub } from '../../src/autograd/ops/elementwise.ts';
 import { slice } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { mean, sum } from '../../src/autograd/ops/reductions.ts';
 import { permute, reshape } from '../../src/autograd/ops/reshape.ts';
-import { apply, applyAll, type Checkpointing, checkpoint, noGrad, Tape, withTape } from '../../src/autograd/tape.ts';
+import { noGrad, withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { mapBinary, mapUnary } from '../../src/tensor/elementwise.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
+import { leafOn, takeGrad } from '../support/leaf.ts';
 
 const device = await testDevice();
 const MODES: Checkpointing[] = ['none', 'selective', 'full'];
@@ -23,19 +27,8 @@ beforeEach(() => {
   };
 });
 
-function leaf(values: ArrayLike<number>, shape = [values.length], dtype: 'f32' | 'f16' = 'f32'): Tensor {
-  const x = Tensor.from(device, values, shape, dtype);
-  x.requires_grad = true;
-  return x;
-}
-
-/** Takes the gradients of leaves away as plain numbers. */
-async function takeGrad(x: Tensor): Promise<number[]> {
-  const numbers = [...(await x.grad!.numbers())];
-  x.grad!.dispose();
-  x.grad = null;
-  return numbers;
-}
+const leaf = (values: ArrayLike<number>, shape?: number[], dtype?: 'f32' | 'f16') =>
+  leafOn(device, values, shape, dtype);
 
 /** Forward pass, whose tensors die unless the tape holds them, and backward pass. */
 function run(fn: () => Tensor, mode: Checkpointing = 'none', seed?: Tensor): void {

@@ -1,4 +1,5 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { apply } from '../../src/autograd/apply.ts';
 import { AttentionRanges } from '../../src/autograd/attention-ranges.ts';
 import type { Operation } from '../../src/autograd/operation.ts';
 import { attentionOperation } from '../../src/autograd/ops/attention.ts';
@@ -15,8 +16,9 @@ import { permuteOperation, reshapeOperation } from '../../src/autograd/ops/resha
 import { rmsNormOperation } from '../../src/autograd/ops/rms-norm.ts';
 import { ropeOperation } from '../../src/autograd/ops/rope.ts';
 import { swigluOperation } from '../../src/autograd/ops/swiglu.ts';
+import { withTape } from '../../src/autograd/recording.ts';
 import { RopeTable } from '../../src/autograd/rope-table.ts';
-import { apply, Tape, withTape } from '../../src/autograd/tape.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import { Indices } from '../../src/tensor/indices.ts';
 import { type Shape, sizeOf } from '../../src/tensor/shape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { CHAT_TEMPLATES, type Message } from '../../src/data/chat-template.ts';
+import { CHAT_TEMPLATES, type ChatTemplate, type Message } from '../../src/data/chat-template.ts';
+import { Random } from '../../src/data/random.ts';
 import { IGNORED, type Sample, tokenizeConversation, tokenizeDataset } from '../../src/data/tokenize.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { UserError } from '../../src/errors.ts';
-import { writeTinyTokenizer } from '../support/tiny-tokenizer.ts';
+import { SPECIAL_TOKENS, tinyTokenizerJson, writeTinyTokenizer } from '../support/tiny-tokenizer.ts';
 
 const tokenizer = loadTokenizer(writeTinyTokenizer());
 const { chatml } = CHAT_TEMPLATES;
@@ -12,6 +13,19 @@ const llama = CHAT_TEMPLATES['llama-3.1'];
 const system = (content: string): Message => ({ role: 'system', content });
 const user = (content: string): Message => ({ role: 'user', content });
 const assistant = (content: string): Message => ({ role: 'assistant', content });
+
+/** Has no special token for the end of a turn. */
+const BARE = {
+  name: 'bare',
+  source:
+    '{% for m in messages %}{{ m.role + ": " + m.content + "\n" }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}',
+};
+
+/** By id. A token of this vocabulary has one character for each byte of its text, and special ones are plain ASCII. */
+const TOKEN_BYTES: number[] = [];
+for (const [token, id] of Object.entries((tinyTokenizerJson().model as { vocab: Record<string, number> }).vocab))
+  TOKEN_BYTES[id] = token.length;
+TOKEN_BYTES.push(...SPECIAL_TOKENS.map(({ length }) => length));
 
 /** The texts of the runs of targets. */
 function targets({ input_ids, labels }: Sample): string[] {
@@ -77,12 +91,61 @@ describe('tokenizeConversation', () => {
     expect(targets(sample)).toEqual(['b<|eot_id|>']);
   });
 
-  it('refuses an answer that grows together with its header', () => {
-    const messages = [user('a'), assistant('\nb')];
-    expect(() => tokenizeConversation(tokenizer, chatml, messages, { train_on: 'assistant' })).toThrow(
-      /across the border/,
+  it('learns a token that an answer shares with its header', () => {
+    const messages = [user('a'), assistant('\nb'), user('c'), assistant('d')];
+    const sample = tokenizeConversation(tokenizer, chatml, messages, { train_on: 'assistant' });
+    expect(targets(sample)).toEqual(['\n\nb<|im_end|>', 'd<|im_end|>']);
+    expect([...sample.input_ids]).toEqual(
+      tokenizer.encode(
+        '<|im_start|>user\na<|im_end|>\n<|im_start|>assistant\n\nb<|im_end|>\n' +
+          '<|im_start|>user\nc<|im_end|>\n<|im_start|>assistant\nd<|im_end|>\n',
+      ),
     );
-    expect(() => tokenizeConversation(tokenizer, chatml, messages, { train_on: 'all' })).not.toThrow();
+  });
+
+  it('learns the tokens that hold a character of an answer or its end, and no others', () => {
+    const random = new Random(11);
+    const pieces = ['\n', '\n\n', ' ', '  ', '\t', '\r\n', 'hello', 'user', '日本', '🙂', 'é', '.', '\u00a0', '\ufffd'];
+    const content = () => Array.from({ length: random.below(6) }, () => pieces[random.below(pieces.length)]).join('');
+    let shared = 0;
+    for (let round = 0; round < 200; round++) {
+      const messages = Array.from({ length: 1 + random.below(5) }, (_, i) =>
+        i % 2 === 0 ? user(content()) : assistant(content()),
+      );
+      for (const [template, end, after] of [
+        [chatml, '<|im_end|>', '\n'],
+        [BARE, '\n', ''],
+      ] as const) {
+        const sample = tokenizeConversation(tokenizer, template, messages, { train_on: 'assistant' });
+        const learned: boolean[] = [];
+        for (const { role, content } of messages) {
+          const header = template === BARE ? `${role}: ` : `<|im_start|>${role}\n`;
+          const turn = header + content + end + after;
+          const bytes = (text: string) => Buffer.byteLength(text);
+          const answer = [bytes(header), bytes(header + content + end)];
+          for (let i = 0; i < bytes(turn); i++) learned.push(role === 'assistant' && i >= answer[0] && i < answer[1]);
+        }
+        let at = 0;
+        const expected = [...sample.input_ids].map((id, i) => {
+          const length = TOKEN_BYTES[id];
+          const held = learned.slice(at, at + length);
+          at += length;
+          if (held.includes(true) && held.includes(false)) shared++;
+          return i > 0 && held.includes(true) ? id : IGNORED;
+        });
+        expect(at).toBe(learned.length);
+        expect([...sample.labels], JSON.stringify(messages)).toEqual(expected);
+      }
+    }
+    expect(shared).toBeGreaterThan(50);
+  });
+
+  it('refuses a shared token of a tokenizer that does not give its text back', () => {
+    const lossy: typeof tokenizer = Object.assign(Object.create(tokenizer), { decode: () => 'x' });
+    const tokenize = (answer: string) =>
+      tokenizeConversation(lossy, chatml, [user('a'), assistant(answer)], { train_on: 'assistant' });
+    expect(() => tokenize('\nb')).toThrow(/a token across the border of an answer, near "\|>assistant\\n\\nb/);
+    expect(() => tokenize('b')).not.toThrow();
   });
 
   it('refuses a template that rewrites earlier turns', () => {
@@ -95,11 +158,7 @@ describe('tokenizeConversation', () => {
   });
 
   it('learns the whole answer where a template has no token for the end', () => {
-    const source =
-      '{% for m in messages %}{{ m.role + ": " + m.content + "\n" }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}';
-    const sample = tokenizeConversation(tokenizer, { name: 'bare', source }, [user('a'), assistant('"b"')], {
-      train_on: 'assistant',
-    });
+    const sample = tokenizeConversation(tokenizer, BARE, [user('a'), assistant('"b"')], { train_on: 'assistant' });
     expect(targets(sample)).toEqual(['"b"\n']);
   });
 });
@@ -125,12 +184,12 @@ describe('tokenizeDataset', () => {
   });
 
   it('names the line of what it refuses, and an empty result', () => {
-    const bad = { messages: [user('a'), assistant('\nb')], line: 9 };
-    const tokenize = (conversation: typeof bad, on_overflow: 'error' | 'skip') => () =>
-      tokenizeDataset(tokenizer, chatml, [conversation], { ...options, on_overflow });
-    expect(tokenize(bad, 'error')).toThrow(UserError);
-    expect(tokenize(bad, 'error')).toThrow(/^data\.jsonl:9: /);
-    expect(tokenize(long, 'skip')).toThrow(/^data\.jsonl: got no conversation/);
+    const picky = { name: 'picky', source: "{{ raise_exception('no') }}" };
+    const tokenize = (template: ChatTemplate) => () =>
+      tokenizeDataset(tokenizer, template, [long], { ...options, on_overflow: 'skip' });
+    expect(tokenize(picky)).toThrow(UserError);
+    expect(tokenize(picky)).toThrow(/^data\.jsonl:5: chat template picky: /);
+    expect(tokenize(chatml)).toThrow(/^data\.jsonl: got no conversation/);
   });
 
   it("keeps to the model's window and vocabulary, too", () => {

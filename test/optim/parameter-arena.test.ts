@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { linear } from '../../src/autograd/ops/linear.ts';
-import { Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import { AdamW } from '../../src/optim/adamw.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import { GradientScaling } from '../../src/optim/gradient-scaling.ts';

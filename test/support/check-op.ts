@@ -1,7 +1,9 @@
 import { expect } from 'vitest';
+import { applyAll } from '../../src/autograd/apply.ts';
 import { type Operation, operation } from '../../src/autograd/operation.ts';
+import { withTape } from '../../src/autograd/recording.ts';
 import type { Reference } from '../../src/autograd/reference.ts';
-import { applyAll, Tape, withTape } from '../../src/autograd/tape.ts';
+import { Tape } from '../../src/autograd/tape.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { type Shape, sizeOf } from '../../src/tensor/shape.ts';

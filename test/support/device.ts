@@ -1,4 +1,5 @@
-import { Device, type DeviceOptions } from '../../src/tensor/device.ts';
+import { Device } from '../../src/tensor/device.ts';
+import type { DeviceOptions } from '../../src/tensor/open-gpu.ts';
 
 let shared: Promise<Device> | null = null;
 

@@ -96,7 +96,7 @@ test('batches of ever other sizes do not pile up free buffers', () => {
 test('buffers made ahead serve smaller requests too, the smallest that fits first, but not much smaller ones', () => {
   const { pool, made, destroyed } = fakePool();
   pool.give(pool.take(512), 512);
-  pool.reserve([3072, 8192, 1024]);
+  pool.reserve([3072, 8192, 1024], MB);
   expect(destroyed).toEqual([512]);
   const sizes = [1000, 1000, 4096];
   const taken = sizes.map((bytes) => pool.take(bytes));
@@ -104,11 +104,51 @@ test('buffers made ahead serve smaller requests too, the smallest that fits firs
   expect(pool.memory).toMatchObject({ live: 3, liveBytes: 1024 + 1024 + 4096, reservedBytes: 12288 });
   expect(made).toHaveLength(4);
   for (const [i, buffer] of taken.entries()) pool.give(buffer, sizes[i]);
-  pool.reserve([65536]);
+  pool.reserve([65536], MB);
   expect(pool.take(1000).size).toBe(1024);
   pool.trim();
   pool.give(pool.take(2048), 2048);
   expect(pool.take(1000).size).toBe(1024);
+});
+
+test('within a budget any free buffer that is large enough serves, and then free ones make room', () => {
+  const { pool, made, destroyed } = fakePool();
+  pool.reserve([8192, 4096, 1024], 14000);
+  const small = [1000, 1000, 1000].map((bytes) => pool.take(bytes));
+  // The second would be made if the budget, which has 688 bytes left, were larger.
+  expect(small.map(({ size }) => size)).toEqual([1024, 4096, 8192]);
+  expect(pool.memory).toMatchObject({ created: 3, reservedBytes: 13312 });
+  pool.give(small[1], 1000);
+  pool.give(small[2], 1000);
+  // Neither holds this much; the one that has lain longer goes, and as that is too little, the other too.
+  expect(pool.take(12000).size).toBe(12288);
+  expect(destroyed).toEqual([4096, 8192]);
+  expect(pool.memory).toMatchObject({ created: 4, reservedBytes: 1024 + 12288 });
+  // What is in use goes before the budget.
+  expect(pool.take(2048).size).toBe(2048);
+  expect(pool.memory.reservedBytes).toBe(1024 + 12288 + 2048);
+  expect(made).toHaveLength(5);
+  // The budget ends with the next trim.
+  pool.trim();
+  const free = pool.take(20000);
+  pool.give(free, 20000);
+  expect(pool.take(1000).size).toBe(1024);
+});
+
+test('buffers made ahead that went to make room come back in the place of what took it', () => {
+  const { pool, made, destroyed } = fakePool();
+  pool.reserve([8192, 4096, 1024], 14000);
+  pool.restore();
+  expect(made).toHaveLength(3);
+  pool.give(pool.take(12000), 12000);
+  // The 12,288 bytes and the 1,024 are within the budget.
+  expect(destroyed).toEqual([8192, 4096]);
+  pool.restore();
+  expect(destroyed).toEqual([8192, 4096, 12288]);
+  expect(made.slice(4).map(({ size }) => size)).toEqual([8192, 4096]);
+  expect(pool.memory.reservedBytes).toBe(13312);
+  pool.restore();
+  expect(made).toHaveLength(6);
 });
 
 test('tells who watches of every buffer that comes and goes', () => {
@@ -127,7 +167,7 @@ test('tells who watches of every buffer that comes and goes', () => {
 test('large buffers made ahead are there until the next trim', () => {
   const { pool, made, destroyed } = fakePool();
   const sizes = [300 * MB, 200 * MB, 100 * MB];
-  pool.reserve(sizes);
+  pool.reserve(sizes, 700 * MB);
   expect(destroyed).toEqual([]);
   for (const size of sizes) expect(made.slice(0, 3)).toContain(pool.take(size));
 });

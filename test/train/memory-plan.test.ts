@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Checkpointing } from '../../src/autograd/tape.ts';
 import type { Row } from '../../src/data/packing.ts';
 import { Random } from '../../src/data/random.ts';
+import { countSteps, optimizerSteps } from '../../src/data/steps.ts';
 import { type LlamaConfig, parseLlamaConfig } from '../../src/formats/hf-config.ts';
 import { attachAdapters } from '../../src/lora/attach.ts';
 import { unsetLlama } from '../../src/models/load.ts';
@@ -10,7 +11,7 @@ import { Device } from '../../src/tensor/device.ts';
 import { type TrainConfig, trainConfigSchema } from '../../src/train/config.ts';
 import { planLines, planMemory } from '../../src/train/memory-plan.ts';
 import { adapterConfigOf, loadOptionsOf, openTrainer } from '../../src/train/open-trainer.ts';
-import { rehearse } from '../../src/train/rehearse.ts';
+import { type RehearsedStep, rehearse } from '../../src/train/rehearse.ts';
 
 /** Not one that poisons: unset weights are to be zeros. */
 const device = await Device.open();
@@ -46,15 +47,15 @@ const configOf = (values: Partial<TrainConfig>) =>
   trainConfigSchema.parse({ per_device_train_batch_size: 2, gradient_accumulation_steps: 2, r: 8, ...values });
 
 /** Trains a model of zeros as a run with this plan does. */
-async function measure(model: LlamaConfig, config: TrainConfig, rows: Row[], mode: Checkpointing, buffers: number[]) {
+async function measure(model: LlamaConfig, config: TrainConfig, rows: Row[], mode: Checkpointing, plan: RehearsedStep) {
   const llama = unsetLlama(device, model, loadOptionsOf(config, mode));
   const random = new Random(1);
   const trainables = attachAdapters(llama, adapterConfigOf(config), { uniform: () => random.uniform() });
   const { trainer, dispose } = openTrainer({ model: llama, trainables }, config, {
-    steps: 9,
+    steps: countSteps(rows.length, config),
     gradient_checkpointing: mode,
   });
-  device.reserve(buffers);
+  device.reserve(plan.buffers, plan.peakBytes);
   const micro = rows.slice(0, 2).flat();
   const reports = [];
   const created = [];
@@ -89,7 +90,7 @@ describe.each<[string, Record<string, unknown>, Partial<TrainConfig>]>([
     for (const mode of MODES) {
       const config = configOf(values);
       const step = await rehearse(capabilities, config, { model, rows }, mode);
-      const { reports, created, host } = await measure(model, config, rows, mode, step.buffers);
+      const { reports, created, host } = await measure(model, config, rows, mode, step);
       const measured = Math.max(...reports.map(({ reservedBytes }) => reservedBytes));
       // The bar is 5 %; books that are kept buffer by buffer are exact.
       expect(measured, mode).toBe(step.peakBytes);
@@ -100,6 +101,43 @@ describe.each<[string, Record<string, unknown>, Partial<TrainConfig>]>([
       peaks.push(step.peakBytes);
     }
     for (let i = 1; i < MODES.length; i++) expect(peaks[i], MODES[i]).toBeLessThan(peaks[i - 1]);
+  });
+});
+
+describe('a run whose batches are seldom as large as the largest', () => {
+  const model = llama(SMALL);
+  /** A whole run, on a device that only counts as the plan's own does: how many bytes exist at most. */
+  const run = async (lengths: readonly number[][], values: Partial<TrainConfig>, mode: Checkpointing) => {
+    const rows = rowsOf(lengths, model.vocab_size);
+    const config = configOf({ num_train_epochs: 4, ...values });
+    const plan = await rehearse(capabilities, config, { model, rows }, mode);
+    const counting = Device.rehearsal(capabilities);
+    const llama = unsetLlama(counting, model, loadOptionsOf(config, mode));
+    const trainables = attachAdapters(llama, adapterConfigOf(config), { uniform: () => 0 });
+    const options = { steps: countSteps(rows.length, config), gradient_checkpointing: mode };
+    const { trainer } = openTrainer({ model: llama, trainables }, config, options);
+    counting.reserve(plan.buffers, plan.peakBytes);
+    let measured = 0;
+    for await (const { reservedBytes } of trainer.steps(optimizerSteps(rows, config)))
+      measured = Math.max(measured, reservedBytes);
+    return measured / plan.peakBytes;
+  };
+
+  test.each(MODES)('%s: full rows with one left over take what the plan says, and no more', async (mode) => {
+    const lengths = Array.from({ length: 9 }, (_, i) => [100 + i, 150 - 2 * i]);
+    const share = await run(lengths, { gradient_accumulation_steps: 1 }, mode);
+    expect(share).toBeLessThanOrEqual(1);
+    expect(share).toBeGreaterThan(0.99);
+  });
+
+  test.each(MODES)('%s: rows of 3 to 250 tokens stay within a hundredth of it', async (mode) => {
+    const random = new Random(8);
+    const lengths = Array.from({ length: 41 }, () => [3 + Math.floor(random.below(248) ** 2 / 248)]);
+    for (const precision of ['mixed', 'f32'] as const) {
+      const share = await run(lengths, { precision }, mode);
+      expect(share, precision).toBeLessThanOrEqual(1.01);
+      expect(share, precision).toBeGreaterThan(0.95);
+    }
   });
 });
 

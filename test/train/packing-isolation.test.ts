@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { RANGE_BLOCK } from '../../src/autograd/attention-ranges.ts';
-import { type Checkpointing, Tape, withTape } from '../../src/autograd/tape.ts';
+import { withTape } from '../../src/autograd/recording.ts';
+import { type Checkpointing, Tape } from '../../src/autograd/tape.ts';
 import { Random } from '../../src/data/random.ts';
 import { toFloat32 } from '../../src/formats/elements.ts';
 import { batchOf, type Document, IGNORE_INDEX } from '../../src/models/batch.ts';

@@ -2,12 +2,12 @@ import { complain } from '../../errors.ts';
 import { castTo } from '../../tensor/copy.ts';
 import type { AttentionPath } from '../../tensor/kernel-paths.ts';
 import { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import type { AttentionRanges } from '../attention-ranges.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { byHeadGroups } from '../head-groups.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 import { launchAttention, storedDtype } from './attention-kernels.ts';
 
 export interface AttentionOptions {

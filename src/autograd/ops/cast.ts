@@ -1,8 +1,8 @@
 import { castTo } from '../../tensor/copy.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes } from '../checks.ts';
 import { operation } from '../operation.ts';
-import { apply } from '../tape.ts';
 
 /** Rounds to f16 (to nearest even, overflow to infinity) or widens to f32; the gradient goes the other way. */
 export const castOperation = operation<'f32' | 'f16'>({

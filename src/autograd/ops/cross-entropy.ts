@@ -8,10 +8,10 @@ import { Indices } from '../../tensor/indices.ts';
 import { rowParts } from '../../tensor/parts.ts';
 import { sumAll } from '../../tensor/reduce.ts';
 import { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 /** What the number of rows is filled up to. */
 const ROW_MULTIPLE = 8;

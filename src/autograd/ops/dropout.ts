@@ -3,10 +3,10 @@ import { contiguous } from '../../tensor/copy.ts';
 import { flatParts } from '../../tensor/parts.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export const variants: KernelVariant[] = ['f32', 'f16'].map((X) => ({
   kernel: 'dropout.wgsl',

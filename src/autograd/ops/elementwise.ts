@@ -2,10 +2,10 @@ import { expressionVariants, mapBinary, mapUnary } from '../../tensor/elementwis
 import { broadcastShapes } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkRank } from '../checks.ts';
 import { type Operation, operation } from '../operation.ts';
 import { broadcastIndex, type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 /**
  * A unary operation is a line: its WGSL, the derivative (over a = input, or over b = output) times the incoming

@@ -3,10 +3,10 @@ import type { DType } from '../../tensor/dtype.ts';
 import { addRows, gatherRows } from '../../tensor/gather.ts';
 import type { Indices } from '../../tensor/indices.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export interface EmbeddingAttributes {
   ids: Indices;

@@ -3,10 +3,10 @@ import { contiguous, copyOf } from '../../tensor/copy.ts';
 import { concatenate, padDimension } from '../../tensor/join.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDimension, checkDtypes } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export interface SliceRange {
   dim: number;

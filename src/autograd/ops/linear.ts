@@ -2,10 +2,10 @@ import { castTo, contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 type Float = 'f32' | 'f16';
 

@@ -2,10 +2,10 @@ import { castTo, contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { adjoined, concatenate } from '../../tensor/join.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { applyAll } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { type Collected, operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { applyAll } from '../tape.ts';
 import { operand, rowsOf } from './linear.ts';
 
 type Float = 'f32' | 'f16';

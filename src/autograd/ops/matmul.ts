@@ -1,10 +1,10 @@
 import { complain } from '../../errors.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export interface MatmulOptions {
   transposeA?: boolean;

@@ -5,10 +5,10 @@ import { maxDimension, maxGradient } from '../../tensor/maximum.ts';
 import { sumAll, sumDimension } from '../../tensor/reduce.ts';
 import { type Shape, sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDimension, checkDtypes } from '../checks.ts';
 import { type Operation, operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export interface Reduction {
   /** The dimension that goes; all of them if left out. */

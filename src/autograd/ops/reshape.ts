@@ -2,9 +2,9 @@ import { complain } from '../../errors.ts';
 import { contiguous, copyOf } from '../../tensor/copy.ts';
 import { type Shape, sizeOf, stridesOf } from '../../tensor/shape.ts';
 import { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 /** The same elements in row-major order in another shape: no copy when x is contiguous. */
 export const reshapeOperation = operation<Shape>({

@@ -2,10 +2,10 @@ import { castTo, contiguous } from '../../tensor/copy.ts';
 import { addInto } from '../../tensor/elementwise.ts';
 import { type NormPath, normalize, normGradients } from '../../tensor/rms-norm.ts';
 import { Tensor } from '../../tensor/tensor.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 export interface RmsNormOptions {
   eps: number;

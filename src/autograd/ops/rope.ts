@@ -8,11 +8,11 @@ import { sharedRowParts } from '../../tensor/parts.ts';
 import type { KernelChoice } from '../../tensor/pipelines.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
 import type { RopeTable } from '../rope-table.ts';
-import { apply } from '../tape.ts';
 
 /** The kernel for heads of `size` elements, and workgroups for `count` elements. */
 function kernelFor(dtype: DType, size: number): [KernelChoice, groups: (count: number) => number] {

@@ -3,10 +3,10 @@ import { packGroups, packQuads } from '../../tensor/packs.ts';
 import { flatParts } from '../../tensor/parts.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import type { KernelVariant } from '../../tensor/variants.ts';
+import { apply } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { operation } from '../operation.ts';
 import { referenceOf } from '../reference.ts';
-import { apply } from '../tape.ts';
 
 const BINDINGS = { forward: ['gate', 'up', 'y'], backward: ['gate', 'up', 'grad', 'd_gate', 'd_up'] };
 

@@ -1,3 +1,4 @@
+import type { MatrixType } from './fallbacks.ts';
 import { GGML_TYPES, type GgmlType } from './types.ts';
 
 /**
@@ -112,17 +113,17 @@ const NARROW: Partial<Record<GgmlType, GgmlType>> = {
 
 /**
  * The type that a tensor of a dense Llama has in a file of a kind, as `llama_model_quantize` of llama.cpp 0.4.0
- * chooses it.
+ * chooses it, and the one it would have if its rows were whole numbers of blocks.
  *
  * @param name in GGUF, for example `blk.0.attn_v.weight`
  * @param shape outermost dimension first
  */
-export function mixType(mix: Mix, name: string, shape: readonly number[], model: MixModel): GgmlType {
-  if (shape.length < 2) return 'f32';
+export function mixType(mix: Mix, name: string, shape: readonly number[], model: MixModel): MatrixType {
   const { base } = MIXES[mix];
-  if (GGML_TYPES[base].block === 1) return base;
   const width = shape[shape.length - 1];
-  return fitting(preferred(mix, name, width, model), width);
+  const plain = shape.length < 2 ? 'f32' : GGML_TYPES[base].block === 1 ? base : null;
+  const wanted = plain ?? preferred(mix, name, width, model);
+  return { wanted, type: plain ?? fitting(wanted, width) };
 }
 
 function preferred(mix: Mix, name: string, width: number, model: MixModel): GgmlType {

@@ -1,0 +1,62 @@
+import { create, globals } from 'webgpu';
+import { complain } from '../errors.ts';
+import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+
+Object.assign(globalThis, globals);
+
+/** Dawn crashes the process when the object that create() returned is collected: hold every one. */
+const instances: GPU[] = [];
+
+const BACKENDS: readonly string[] = ['vulkan', 'metal', 'd3d12', 'null'];
+
+export interface DeviceOptions {
+  /** `null` compiles and validates without a GPU; nothing runs. */
+  backend?: 'vulkan' | 'metal' | 'd3d12' | 'null';
+  /** Keeps Dawn's bounds checks in shaders (about 2.5 times slower); `DAWNTUNE_SAFE_KERNELS=1` does the same. */
+  safeKernels?: boolean;
+  /** Pretends that one binding holds no more bytes than this, to test the splitting of large tensors. */
+  maxBindingBytes?: number;
+  /** Fills fresh tensors with NaN, so that tests see elements which no kernel wrote. */
+  poison?: boolean;
+  /** Pretends that the adapter lacks these, to test the portable paths. */
+  without?: readonly ('f16' | 'subgroup-matrix')[];
+}
+
+/**
+ * Opens the most capable adapter with all features and limits that it has: the one place where Dawn is started.
+ *
+ * @throws UserError when Dawn finds no adapter
+ */
+export async function openGpu(options: DeviceOptions): Promise<{ gpu: GPUDevice; capabilities: Capabilities }> {
+  const safe = options.safeKernels ?? process.env.DAWNTUNE_SAFE_KERNELS === '1';
+  const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', 'disable_workgroup_init'];
+  if (!safe) toggles.push('disable_robustness');
+  const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
+  if (backend && !BACKENDS.includes(backend))
+    throw complain({
+      where: 'DAWNTUNE_BACKEND',
+      got: backend,
+      expected: BACKENDS.join(', '),
+      remedy: 'correct the environment variable, or unset it',
+    });
+  const dawn = create([
+    ...(backend ? [`backend=${backend}`] : []),
+    `enable-dawn-features=${toggles.join(',')}`,
+    'disable-dawn-features=timestamp_quantization', // Steps of 65 µs, against web pages that spy by timing.
+  ]);
+  instances.push(dawn);
+  const adapter = await dawn.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter)
+    throw complain({
+      where: 'device',
+      got: 'no GPU adapter from Dawn',
+      expected: 'a Vulkan, Metal or D3D12 driver',
+      remedy: 'run `node scripts/ensure-vulkan.mjs`, which installs a driver or says which package to install',
+    });
+  const capabilities = capabilitiesOf(adapter, safe, options);
+  const gpu = await adapter.requestDevice({
+    requiredFeatures: [...capabilities.features] as GPUFeatureName[],
+    requiredLimits: capabilities.limits,
+  });
+  return { gpu, capabilities };
+}
