@@ -18,8 +18,9 @@
 // at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
 //   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
 //   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
-//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups, one of which multiplies
-//   while the other exponentiates.
+//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups (27,424 bytes), one of which
+//   multiplies while the other exponentiates.
+//   32 × 32, R 16, C 1: 114 bytes or 0.89. The same with 178 registers.
 //   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
@@ -46,20 +47,22 @@ const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / KEYS; // threads that share a row of scores
 const PART = QUERIES / PARTS;
 const LOADS = QUERIES * CHUNKS / THREADS;
-const PAIR_STRIDE = QUERIES / 2u + 1u; // a row holds QUERIES scores, then QUERIES products
-const WEIGHT_STRIDE = QUERIES / 8u + 1u;
+// A row holds QUERIES scores, then QUERIES products. Weights come to lie over scores and slopes over products. A thread
+// overwrites nothing but what it alone has read: the chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2.
+// The next scores come there when all weights have been read: only the subgroup that reads rows of weights writes these
+// (COLUMN_GROUPS = 1), or there are barriers in between (PLACES = 1).
+const PAIR_STRIDE = QUERIES / 2u + 1u;
 // Where things lie in `tiles`: in each place queries and then their gradients.
 const PLACE = 2u * QUERIES * STRIDE;
-const WEIGHTS = PLACES * PLACE;
-const SLOPES = WEIGHTS + KEYS * WEIGHT_STRIDE;
 // Rows of keys or values that are brought to registers at a time
 const STAGED = 32u;
 
-var<workgroup> tiles: array<vec4u, SLOPES + KEYS * WEIGHT_STRIDE>;
-var<workgroup> pairs: array<vec4f, KEYS * PAIR_STRIDE>;
+var<workgroup> tiles: array<vec4u, PLACES * PLACE>;
+var<workgroup> pairs: array<vec4u, KEYS * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
-#include "include/sums_{{UNITS}}.wgsl" with name=pairs
+#include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
+#include "include/sums_in_words_{{UNITS}}.wgsl" with name=pairs
 // Of the queries of this round and the next: log_sum in units of log2, products of output and gradient, ranges.
 var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
@@ -83,6 +86,11 @@ fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
 fn is_whole(first: u32, first_key: u32) -> bool {
   let seen = keys_of_tile(first, QUERIES);
   return first + QUERIES <= p.queries && first_key >= seen.z && first_key + KEYS <= seen.w;
+}
+
+// Where the weights of chunk n of a row lie; slopes are QUERIES / 4 elements on.
+fn weight_place(row: u32, n: u32) -> u32 {
+  return row * PAIR_STRIDE + n * 2u + 1u - n % 2u;
 }
 
 // Where chunk n of a tile lies in workgroup memory.
@@ -201,23 +209,24 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   #unroll j in 0..2
       let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i + j;
       let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
-      weights[j] = exp2(pairs[at] * (p.scale * LOG2_E) - log_sums[quad]);
-      slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
+      weights[j] = exp2(bitcast<vec4f>(pairs[at]) * (p.scale * LOG2_E) - log_sums[quad]);
+      slopes[j] = weights[j] * (bitcast<vec4f>(pairs[at + QUERIES / 4u]) - deltas[quad]);
       let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
       weights[j] = select(vec4f(), weights[j], seen);
       slopes[j] = select(vec4f(), slopes[j], seen);
   #end
-      let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
-      tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
-      tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
+      let place = weight_place(row, part * (PART / 8u) + i);
+      pairs[place] = pack_small(weights[0], weights[1]);
+      pairs[place + QUERIES / 4u] = pack_small(slopes[0], slopes[1]);
 #end
       if (!whole && atomicLoad(&broken[1u - parity]) == round) {
         for (var n = part * PART; n < (part + 1u) * PART; n++) {
           let quad = ((1u - parity) * QUERIES + n) / 4u;
           let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
           if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
-            tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
-            tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
+            let place = weight_place(row, part * (PART / 8u));
+            pairs[place] = NANS;
+            pairs[place + QUERIES / 4u] = NANS;
           }
         }
       }
@@ -237,8 +246,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 
     if (round > 0u) {
       let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
-      let left_at = select(WEIGHTS, SLOPES, second == 1u);
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, weights=left_at, stride=WEIGHT_STRIDE, rows=others
+      let left_at = second * (QUERIES / 4u) + 1u;
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=left_at, step=4u, stride=PAIR_STRIDE, rows=others
     }
     if (round == rounds) {
       break;
@@ -282,7 +291,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (first_key + of_row < p.keys) {
     let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);
-    let words = pack_chunk(pairs[at] * scale, pairs[at + 1u] * scale);
+    let words = pack_chunk(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
     if (second == 1u) {
       y[chunk] = words;
     } else {

@@ -13,6 +13,18 @@ export interface MatrixKernel extends Pick<Launch, 'kernel' | 'defines'> {
   bytes: number;
 }
 
+/**
+ * Workgroup memory with which two workgroups run side by side on a core of an NVIDIA GPU: one computes while the other
+ * waits at a barrier, which is worth up to a factor of two. A core has 64 KiB for all of its workgroups under Vulkan, of
+ * which each takes 1 KiB more than it asks for.
+ */
+const BYTES_OF_TWO = 31744;
+
+/** How many workgroups a core of an NVIDIA GPU has workgroup memory for; registers may allow fewer. */
+export function workgroupsByBytes(bytes: number): number {
+  return Math.floor((2 * (BYTES_OF_TWO + 1024)) / (bytes + 1024));
+}
+
 /** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
 interface Tiles {
   queries: number;
@@ -20,30 +32,36 @@ interface Tiles {
   rowGroups: number;
   columnGroups?: number;
   places?: number;
+  /** Of `forward`: weights beside their scores instead of over them; more memory, fewer barriers. */
+  beside?: boolean;
 }
 
 /** Layouts by entry and head size, best first as far as is known; the first that fits into workgroup memory is used. */
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
     64: [
-      { queries: 64, keys: 64, rowGroups: 2, columnGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
-    ],
-    128: [
-      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
       { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
       { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
+      { queries: 64, keys: 64, rowGroups: 2, columnGroups: 2 },
+    ],
+    128: [
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
+      { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true },
     ],
   },
   gradient_queries: {
     64: [
-      { queries: 64, keys: 32, rowGroups: 2 },
       { queries: 64, keys: 16, rowGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 2 },
     ],
     128: [
+      { queries: 64, keys: 16, rowGroups: 2 },
       { queries: 128, keys: 16, rowGroups: 4 },
       { queries: 64, keys: 32, rowGroups: 2 },
-      { queries: 64, keys: 16, rowGroups: 2 },
     ],
   },
   gradient_keys: {
@@ -52,11 +70,11 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
       { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
     ],
     128: [
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
       { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
+      { keys: 32, queries: 32, rowGroups: 2, columnGroups: 1, places: 1 },
       { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
+      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
       { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 1 },
     ],
   },
 };
@@ -67,25 +85,23 @@ const FILES: Record<MatrixEntry, string> = {
   gradient_keys: 'attention_keys_matrix.wgsl',
 };
 
-/** Bytes of rows of `halves` f16 and of `floats` f32, each row padded by 16 bytes. */
-const halfRows = (rows: number, halves: number) => rows * (halves * 2 + 16);
-const floatRows = (rows: number, floats: number) => rows * (floats * 4 + 16);
+/** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
+const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
 function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
-  const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1, beside = false } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
   const bytes = {
     forward: () =>
-      halfRows(2 * keys, width) + halfRows(queries, keys) + floatRows(queries, keys) + 4 * (threads + queries),
+      rowBytes(2 * keys, { halves: width }) +
+      rowBytes(queries, { floats: keys, halves: beside ? keys : 0 }) +
+      4 * (threads + queries),
     gradient_queries: () =>
-      halfRows(3 * keys, width) + halfRows(queries, keys) + floatRows(queries, 2 * keys) + 8 * keys,
+      rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
     gradient_keys: () =>
-      halfRows(2 * places * queries, width) +
-      halfRows(2 * keys, queries) +
-      floatRows(keys, 2 * queries) +
-      4 * 10 * queries,
+      rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 40 * queries,
   }[entry]();
   return {
     kernel: FILES[entry],
@@ -98,6 +114,7 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       ROW_GROUPS: rowGroups,
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
+      OVER: `${!beside}`,
       // Numbers of fragments.
       DEPTH: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,
