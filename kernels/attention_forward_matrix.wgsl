@@ -158,33 +158,40 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
     workgroupBarrier();
 
-    let whole = first >= tile.z && first + KEYS <= tile.w;
-    var is_broken = false;
+    var own: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
+#end
+    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    let whole = (first >= tile.z) & (first + KEYS <= tile.w);
+    if (!whole) {
+#unroll i in 0..{{PART_QUADS}}
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
+#end
+#unroll i in 0..{{LOADS}}
+      let drop = broken_chunk(next_values[i]);
+      next_values[i] = select(next_values[i], vec4u(), drop);
+      if (drop) {
+        atomicStore(&broken, first + KEYS);
+      }
+#end
+    }
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    let key = first + KEYS + n / CHUNKS;
-    let drop = !whole && broken_chunk(next_values[i]);
-    is_broken = is_broken || drop;
-    tiles[VALUES + place] = select(next_values[i], vec4u(), drop);
+    tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
+#end
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let key = first + KEYS + n / CHUNKS;
     next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
     next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
 #end
-    if (is_broken) {
-      atomicStore(&broken, first + KEYS);
-    }
-
-    var own: array<vec4f, PART / 4u>;
     var top = LOWEST;
-#unroll n in 0..{{PART_CHUNKS}}
-  #unroll half in 0..2
-    let i = 2u * n + half;
-    own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
-    let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
-    own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
+#unroll i in 0..{{PART_QUADS}}
     top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
-  #end
 #end
     // Once, or twice if the first attempt finds that a base is too low.
     var added = vec4f();

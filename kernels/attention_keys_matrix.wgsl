@@ -54,6 +54,8 @@ const LOADS = QUERIES * CHUNKS / THREADS;
 const PAIR_STRIDE = QUERIES / 2u + 1u;
 // Where things lie in `tiles`: in each place queries and then their gradients.
 const PLACE = 2u * QUERIES * STRIDE;
+// The queries of a round share one block of the table of ranges.
+const_assert ROWS % QUERIES == 0u;
 // Rows of keys or values that are brought to registers at a time
 const STAGED = 32u;
 
@@ -80,12 +82,6 @@ fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
 
 fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
   return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
-}
-
-// Whether all queries of a tile see all keys of this workgroup.
-fn is_whole(first: u32, first_key: u32) -> bool {
-  let seen = keys_of_tile(first, QUERIES);
-  return first + QUERIES <= p.queries && first_key >= seen.z && first_key + KEYS <= seen.w;
 }
 
 // Where the weights of chunk n of a row lie; slopes are QUERIES / 4 elements on.
@@ -117,22 +113,22 @@ fn fetch(
 // Brings what was fetched to place `parity` of workgroup memory, or to the only one.
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
-  var is_broken = false;
+  if (!whole) {
 #unroll i in 0..{{LOADS}}
-  let drop_query = !whole && broken_chunk((*queries)[i]);
-  let drop_gradient = !whole && broken_chunk((*gradients)[i]);
-  is_broken = is_broken || drop_query || drop_gradient;
-  tiles[place + place_of(i * THREADS + thread)] = select((*queries)[i], vec4u(), drop_query);
-  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = select((*gradients)[i], vec4u(), drop_gradient);
-#end
-  if (is_broken) {
-    atomicStore(&broken[parity], round + 1u);
-#unroll i in 0..{{LOADS}}
-    if (broken_chunk((*queries)[i]) || broken_chunk((*gradients)[i])) {
+    let drop_query = broken_chunk((*queries)[i]);
+    let drop_gradient = broken_chunk((*gradients)[i]);
+    (*queries)[i] = select((*queries)[i], vec4u(), drop_query);
+    (*gradients)[i] = select((*gradients)[i], vec4u(), drop_gradient);
+    if (drop_query | drop_gradient) {
+      atomicStore(&broken[parity], round + 1u);
       broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
     }
 #end
   }
+#unroll i in 0..{{LOADS}}
+  tiles[place + place_of(i * THREADS + thread)] = (*queries)[i];
+  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = (*gradients)[i];
+#end
 }
 
 @compute @workgroup_size(THREADS)
@@ -150,7 +146,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let start = tile.x / QUERIES * QUERIES;
   let blocks = select(0u, (tile.y - start + QUERIES - 1u) / QUERIES, tile.x < tile.y);
   let rounds = blocks * (p.heads / p.kv_heads);
-  let first_head = key_head * (p.heads / p.kv_heads);
+  let last_head = (key_head + 1u) * (p.heads / p.kv_heads) - 1u;
 
   // The row of scores that this thread has a part of.
   let row = thread % KEYS;
@@ -189,49 +185,55 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
   var queries: Fetched;
   var gradients: Fetched;
-  fetch(&queries, &gradients, start, first_head, thread);
+  // What is fetched: the head, the first query, and the greatest start and least end of the ranges of its queries.
+  var head = key_head * (p.heads / p.kv_heads);
+  var first = start;
+  var seen_by_all = vec2u();
   // Each of the first QUERIES threads has those of one query.
   var range = vec2u();
   var statistic = vec2f();
+  fetch(&queries, &gradients, first, head, thread);
   if (rounds > 0u) {
-    range = keys_of(start + thread % QUERIES);
-    statistic = statistics_read[first_head * p.queries + min(start + thread % QUERIES, p.queries - 1u)];
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    range = keys_of(first + thread % QUERIES);
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
   }
 
   // Each round finishes what the one before began; the first only brings queries and gradients into place.
   var parity = 0u;
   var whole = false;
   for (var round = 0u; ; round++) {
-    if (round > 0u) {
-#unroll i in 0..{{PART_CHUNKS}}
-      var weights: array<vec4f, 2>;
-      var slopes: array<vec4f, 2>;
-  #unroll j in 0..2
-      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i + j;
-      let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
-      weights[j] = exp2(bitcast<vec4f>(pairs[at]) * (p.scale * LOG2_E) - log_sums[quad]);
-      slopes[j] = weights[j] * (bitcast<vec4f>(pairs[at + QUERIES / 4u]) - deltas[quad]);
-      let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
-      weights[j] = select(vec4f(), weights[j], seen);
-      slopes[j] = select(vec4f(), slopes[j], seen);
-  #end
-      let place = weight_place(row, part * (PART / 8u) + i);
-      pairs[place] = pack_small(weights[0], weights[1]);
-      pairs[place + QUERIES / 4u] = pack_small(slopes[0], slopes[1]);
+    // In the first round these are weights of what happens to lie there, and nothing reads them.
+    var weights: array<vec4f, PART / 4u>;
+    var slopes: array<vec4f, PART / 4u>;
+    let first_quad = ((1u - parity) * QUERIES + part * PART) / 4u;
+#unroll i in 0..{{PART_QUADS}}
+    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
+    weights[i] = exp2(bitcast<vec4f>(pairs[at]) * (p.scale * LOG2_E) - log_sums[first_quad + i]);
+    slopes[i] = weights[i] * (bitcast<vec4f>(pairs[at + QUERIES / 4u]) - deltas[first_quad + i]);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == round) {
-        for (var n = part * PART; n < (part + 1u) * PART; n++) {
-          let quad = ((1u - parity) * QUERIES + n) / 4u;
-          let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
-          if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
-            let place = weight_place(row, part * (PART / 8u));
-            pairs[place] = NANS;
-            pairs[place + QUERIES / 4u] = NANS;
-          }
+    var nans = 0u;
+    if (!whole) {
+#unroll i in 0..{{PART_QUADS}}
+      let seen = (vec4u(key) >= starts[first_quad + i]) & (vec4u(key) < ends[first_quad + i]);
+      weights[i] = select(vec4f(), weights[i], seen);
+      slopes[i] = select(vec4f(), slopes[i], seen);
+#end
+      if (atomicLoad(&broken[1u - parity]) == round) {
+        for (var n = 0u; n < PART; n++) {
+          let quad = first_quad + n / 4u;
+          let seen = (key >= starts[quad][n % 4u]) & (key < ends[quad][n % 4u]);
+          nans = select(nans, NANS, seen & (broken_queries[4u * first_quad + n] == round));
         }
       }
     }
-    let next_whole = round < rounds && is_whole(start + round % max(blocks, 1u) * QUERIES, first_key);
+#unroll i in 0..{{PART_CHUNKS}}
+    let place = weight_place(row, part * (PART / 8u) + i);
+    pairs[place] = pack_small(weights[2u * i], weights[2u * i + 1u]) | vec4u(nans);
+    pairs[place + QUERIES / 4u] = pack_small(slopes[2u * i], slopes[2u * i + 1u]) | vec4u(nans);
+#end
+    let next_whole =
+      (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
     if (PLACES == 2u) {
       put(&queries, &gradients, next_whole, round, parity, thread);
     }
@@ -258,13 +260,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
     }
     // After the last round it is fetched once more, for nothing.
-    let following = min(round + 1u, rounds - 1u);
-    let next_first = start + following % blocks * QUERIES;
-    let next_head = first_head + following / blocks;
-    fetch(&queries, &gradients, next_first, next_head, thread);
-    let next_query = next_first + thread % QUERIES;
-    range = keys_of(next_query);
-    statistic = statistics_read[next_head * p.queries + min(next_query, p.queries - 1u)];
+    let is_last = first + QUERIES >= tile.y; // of a head
+    head = min(head + select(0u, 1u, is_last), last_head);
+    first = select(first + QUERIES, start, is_last);
+    fetch(&queries, &gradients, first, head, thread);
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    range = keys_of(first + thread % QUERIES);
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}

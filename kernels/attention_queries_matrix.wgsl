@@ -131,46 +131,47 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Each round finishes what the one before began; the first only brings keys and values into place.
   var parity = 0u;
   for (var next = tile.x; ; next += KEYS) {
-    let started = next != tile.x;
-    if (started) {
-      let first = next - KEYS;
-      let whole = first >= tile.z && next <= tile.w;
-#unroll i in 0..{{PART_CHUNKS}}
-      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i;
-      var low = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
-      var high = slopes(pairs[at + 1u], pairs[at + KEYS / 4u + 1u], statistic);
-      let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
-      low = select(vec4f(), low, is_seen(key, range));
-      high = select(vec4f(), high, is_seen(key + 4u, range));
-      pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u) + i] = pack_small(low, high);
+    // In the first round these are slopes of what happens to lie there, and nothing reads them.
+    let first = next - KEYS;
+    var own_slopes: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
+    own_slopes[i] = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == next) {
+    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    let whole = (first >= tile.z) & (next <= tile.w);
+    let next_whole = (next >= tile.z) & (next + KEYS <= tile.w);
+    var nans = 0u;
+    if (!(whole & next_whole)) {
+#unroll i in 0..{{PART_QUADS}}
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own_slopes[i] = select(vec4f(), own_slopes[i], is_seen(key, range));
+#end
+      if (atomicLoad(&broken[1u - parity]) == next) {
         for (var n = part * PART; n < (part + 1u) * PART; n++) {
-          let seen = first + n >= range.x && first + n < range.y;
-          if (seen && broken_keys[(1u - parity) * KEYS + n] == next) {
-            pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u)] = NANS;
-          }
+          let seen = (first + n >= range.x) & (first + n < range.y);
+          nans = select(nans, NANS, seen & (broken_keys[(1u - parity) * KEYS + n] == next));
         }
       }
-    }
-    let next_whole = next >= tile.z && next + KEYS <= tile.w;
-    var is_broken = false;
 #unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    let drop = !next_whole && broken_chunk(next_keys[i]);
-    is_broken = is_broken || drop;
-    tiles[parity * KEYS * STRIDE + place] = select(next_keys[i], vec4u(), drop);
-    tiles[VALUES + place] = next_values[i];
-#end
-    if (is_broken) {
-      atomicStore(&broken[parity], next + KEYS);
-#unroll i in 0..{{LOADS}}
-      if (broken_chunk(next_keys[i])) {
+      let drop = !next_whole & broken_chunk(next_keys[i]);
+      next_keys[i] = select(next_keys[i], vec4u(), drop);
+      if (drop) {
+        atomicStore(&broken[parity], next + KEYS);
         broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
       }
 #end
     }
+#unroll i in 0..{{PART_CHUNKS}}
+    let words = pack_small(own_slopes[2u * i], own_slopes[2u * i + 1u]);
+    pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u) + i] = words | vec4u(nans);
+#end
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let place = n / CHUNKS * STRIDE + n % CHUNKS;
+    tiles[parity * KEYS * STRIDE + place] = next_keys[i];
+    tiles[VALUES + place] = next_values[i];
+#end
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
@@ -178,7 +179,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
     workgroupBarrier();
 
-    if (started) {
+    if (next != tile.x) {
       let keys = (1u - parity) * KEYS * STRIDE;
 #include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys
     }

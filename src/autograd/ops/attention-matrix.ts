@@ -121,9 +121,10 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
       SUM_FRAGMENTS: sumColumns / 16,
-      // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight.
+      // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight and in vec4s.
       LOADS: (others * width) / 8 / threads,
       PART_CHUNKS: (others * rows) / threads / 8,
+      PART_QUADS: (others * rows) / threads / 4,
     },
     rows,
     // Two small variables at the end.
