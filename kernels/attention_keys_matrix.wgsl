@@ -24,10 +24,10 @@
 //   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
-@group(0) @binding(2) var<storage, read> q: array<vec4u>;
+@group(0) @binding(2) var<storage, {{FETCHED}}> q: array<vec4u>;
 @group(0) @binding(3) var<storage, read> k: array<vec4u>;
 @group(0) @binding(4) var<storage, read> v: array<vec4u>;
-@group(0) @binding(5) var<storage, read> grad: array<vec4u>;
+@group(0) @binding(5) var<storage, {{FETCHED}}> grad: array<vec4u>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
 @group(0) @binding(7) var<storage, read_write> y2: array<vec4u>;
 // For each [head, query] its log_sum and the dot product of the output and its gradient.

@@ -18,8 +18,8 @@
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
-@group(0) @binding(3) var<storage, read> k: array<vec4u>;
-@group(0) @binding(4) var<storage, read> v: array<vec4u>;
+@group(0) @binding(3) var<storage, {{FETCHED}}> k: array<vec4u>;
+@group(0) @binding(4) var<storage, {{FETCHED}}> v: array<vec4u>;
 @group(0) @binding(5) var<storage, read> grad: array<vec4u>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
 // For each [head, query] its log_sum and the dot product of the output and its gradient.
