@@ -18,7 +18,7 @@
 // at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
 //   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
 //   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
-//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups (27,424 bytes), one of which
+//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups (26,912 bytes), one of which
 //   multiplies while the other exponentiates.
 //   32 × 32, R 16, C 1: 114 bytes or 0.89. The same with 178 registers.
 //   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
@@ -31,7 +31,7 @@
 @group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
 @group(0) @binding(7) var<storage, read_write> y2: array<vec4u>;
 // For each [head, query] its log_sum and the dot product of the output and its gradient.
-@group(0) @binding(8) var<storage, read> statistics_read: array<vec2f>;
+@group(0) @binding(8) var<storage, {{FETCHED}}> statistics_read: array<vec2f>;
 
 const KEYS = {{KEYS}}u;
 const QUERIES = {{QUERIES}}u;
@@ -65,11 +65,9 @@ var<workgroup> pairs: array<vec4u, KEYS * PAIR_STRIDE>;
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
 #include "include/sums_in_words_{{UNITS}}.wgsl" with name=pairs
-// Of the queries of this round and the next: log_sum in units of log2, products of output and gradient, ranges.
+// Of the queries of this round and the next: log_sum in units of log2, products of output and gradient.
 var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
-var<workgroup> starts: array<vec4u, QUERIES / 2u>;
-var<workgroup> ends: array<vec4u, QUERIES / 2u>;
 // Of even and odd rounds: the number of the last round in which a query or its gradient was not finite, and for each query
 // the number of the last round in which this one was not. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
@@ -82,6 +80,12 @@ fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
 
 fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
   return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
+// Where not all queries see all keys, ranges are read when they are needed: rounds that need none need not wait for any.
+fn sees(query: u32, key: u32) -> bool {
+  let range = keys_of(query);
+  return (key >= range.x) & (key < range.y);
 }
 
 // Where the weights of chunk n of a row lie; slopes are QUERIES / 4 elements on.
@@ -190,18 +194,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var first = start;
   var seen_by_all = vec2u();
   // Each of the first QUERIES threads has those of one query.
-  var range = vec2u();
   var statistic = vec2f();
   fetch(&queries, &gradients, first, head, thread);
   if (rounds > 0u) {
     seen_by_all = keys_of_block(first / ROWS).zw;
-    range = keys_of(first + thread % QUERIES);
     statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
   }
 
   // Each round finishes what the one before began; the first only brings queries and gradients into place.
   var parity = 0u;
   var whole = false;
+  var scored = first; // the first query of the scores in workgroup memory
   for (var round = 0u; ; round++) {
     // In the first round these are weights of what happens to lie there, and nothing reads them.
     var weights: array<vec4f, PART / 4u>;
@@ -215,15 +218,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     var nans = 0u;
     if (!whole) {
 #unroll i in 0..{{PART_QUADS}}
-      let seen = (vec4u(key) >= starts[first_quad + i]) & (vec4u(key) < ends[first_quad + i]);
+      let query = scored + part * PART + i * 4u;
+      let seen = vec4<bool>(sees(query, key), sees(query + 1u, key), sees(query + 2u, key), sees(query + 3u, key));
       weights[i] = select(vec4f(), weights[i], seen);
       slopes[i] = select(vec4f(), slopes[i], seen);
 #end
       if (atomicLoad(&broken[1u - parity]) == round) {
         for (var n = 0u; n < PART; n++) {
-          let quad = first_quad + n / 4u;
-          let seen = (key >= starts[quad][n % 4u]) & (key < ends[quad][n % 4u]);
-          nans = select(nans, NANS, seen & (broken_queries[4u * first_quad + n] == round));
+          let is_broken = broken_queries[4u * first_quad + n] == round;
+          nans = select(nans, NANS, is_broken & sees(scored + part * PART + n, key));
         }
       }
     }
@@ -241,8 +244,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let at = (parity * QUERIES + thread) / 4u;
       log_sums[at][thread % 4u] = statistic.x * LOG2_E;
       deltas[at][thread % 4u] = statistic.y;
-      starts[at][thread % 4u] = range.x;
-      ends[at][thread % 4u] = range.y;
     }
     workgroupBarrier();
 
@@ -260,12 +261,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
     }
     // After the last round it is fetched once more, for nothing.
+    scored = first;
     let is_last = first + QUERIES >= tile.y; // of a head
     head = min(head + select(0u, 1u, is_last), last_head);
     first = select(first + QUERIES, start, is_last);
     fetch(&queries, &gradients, first, head, thread);
     seen_by_all = keys_of_block(first / ROWS).zw;
-    range = keys_of(first + thread % QUERIES);
     statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;

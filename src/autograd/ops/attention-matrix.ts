@@ -100,7 +100,7 @@ const FILES: Record<MatrixEntry, string> = {
 const FETCHED: Record<MatrixEntry, readonly string[]> = {
   forward: ['k', 'v'],
   gradient_queries: ['k', 'v'],
-  gradient_keys: ['q', 'grad'],
+  gradient_keys: ['q', 'grad', 'statistics_read'],
 };
 
 /** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
@@ -119,7 +119,7 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
     gradient_queries: () =>
       rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
     gradient_keys: () =>
-      rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 40 * queries,
+      rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
   }[entry]();
   return {
     kernel: FILES[entry],
