@@ -103,7 +103,7 @@ console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
 console.log(`${timed} tokens, ${heads} heads, ${kvHeads} key heads of ${width}; errors on ${compared} tokens`);
 const print = (name: string, layout: string, ms: number, flops: number, error: string) =>
   console.log(
-    `${name.padEnd(17)} ${layout.padEnd(63)} ${ms.toFixed(3).padStart(9)} ms ${(flops / ms / 1e9).toFixed(1).padStart(7)} TFLOP/s  ${error}`,
+    `${name.padEnd(17)} ${layout.padEnd(54)} ${ms.toFixed(3).padStart(9)} ms ${(flops / ms / 1e9).toFixed(1).padStart(7)} TFLOP/s  ${error}`,
   );
 
 const best: Partial<Record<MatrixEntry, number>> = {};
@@ -113,12 +113,11 @@ for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
   const expected = await results(small, entry);
   const kernels = matrixKernels(entry, width, real ? 'matrix' : 'emulated').filter(({ bytes }) => bytes <= limit);
   for (const kernel of kernels) device.compile(kernel, Object.keys(small[entry]));
-  for (const { rows, bytes, alone, ...kernel } of kernels) {
+  for (const { rows, bytes, ...kernel } of kernels) {
     const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES, OVER } = kernel.defines ?? {};
     const layout = [
       `${QUERIES} x ${KEYS}, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}`,
       { forward: `, over ${OVER}`, gradient_queries: '', gradient_keys: `, places ${PLACES}` }[entry],
-      alone.length > 0 ? ', ordered' : '',
       `, ${bytes} B, ${workgroupsByBytes(bytes)} a core`,
     ].join('');
     const launch = (batch: Batch) =>

@@ -14,19 +14,16 @@
 // A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
 // not finite is replaced by 0, and rows that do see it become NaN as a whole.
 //
-// Estimate for one H100 core, WIDTH 128, 64 × 32; clocks per score: products 512 / 2560 = 0.20; exp2 0.06; workgroup
-// memory 128 bytes a clock, 2 × 2 subgroups: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 +
-// tiles 8 = 42 bytes or 0.33. Registers: outputs 64 + queries 64 + scores 16 + fetched tiles 32 + operands 12 + some 25
-// for the rest: 213. Weights take 31,520 bytes of workgroup memory beside scores, 27,424 over them: two workgroups a
-// core, one of which multiplies while the other exponentiates.
-//   4 × 1 subgroups: keys 16, values 16, weights 2 + 2, so 56 bytes or 0.44; no barrier more with weights over scores.
-//   With 64 + 32 + 8 + 32 + 8 + 25 = 169 registers there are still two workgroups. 64 × 16 is the same with 153
-//   registers and 14,624 bytes: three workgroups, but twice the barriers.
+// Clocks per score of an H100 core, WIDTH 128, 128 × 32, 4 × 2 subgroups: products 512 / 2560 = 0.20; exp2 0.06; workgroup
+// memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 + tiles 4 = 38
+// bytes or 0.30. It takes 1.1: the phases follow each other, and eight subgroups, which is what a core's workgroup memory
+// holds in any layout, do not hide them. Less memory (weights over the scores that they come from) or fewer keys at a
+// time give two to four workgroups a core and were not faster.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
-@group(0) @binding(3) var<storage, {{FETCHED}}> k: array<vec4u>;
-@group(0) @binding(4) var<storage, {{FETCHED}}> v: array<vec4u>;
+@group(0) @binding(3) var<storage, read> k: array<vec4u>;
+@group(0) @binding(4) var<storage, read> v: array<vec4u>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4u>;
 // Natural logarithm of the sum of exponentials of each query's scores, [heads, queries].
 @group(0) @binding(6) var<storage, read_write> log_sum: array<f32>;

@@ -13,13 +13,13 @@
 // Estimate for one H100 core, WIDTH 128, 64 × 16; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
 // 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
 // tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 16 + operands 12 +
-// some 25 for the rest: 197. With 24,480 bytes of workgroup memory two workgroups a core. 64 × 32 has half the barriers
-// but 47,904 bytes; 128 × 16 has 4 bytes less of tiles. Both are alone on a core.
+// some 25 for the rest: 197. It takes 1.1. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
+// (64 × 32, 128 × 16) are alone there and slower.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
-@group(0) @binding(3) var<storage, {{FETCHED}}> k: array<vec4u>;
-@group(0) @binding(4) var<storage, {{FETCHED}}> v: array<vec4u>;
+@group(0) @binding(3) var<storage, read> k: array<vec4u>;
+@group(0) @binding(4) var<storage, read> v: array<vec4u>;
 @group(0) @binding(5) var<storage, read> grad: array<vec4u>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4u>;
 // For each [head, query] its log_sum and the dot product of the output and its gradient.

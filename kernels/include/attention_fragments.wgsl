@@ -1,7 +1,4 @@
 // What the attention kernels for matrix units share: heads of WIDTH halves in chunks of eight, and tiles of them.
-//
-// Tiles are fetched a round ahead, from bindings declared as FETCHED: a compiler may move loads of what is only read down
-// past barriers, to the end of a round, and their time is then waited for. Loads of what could be written stay in place.
 #include "include/attention_ranges.wgsl"
 #include "include/half.wgsl"
 const CHUNKS = WIDTH / 8u;

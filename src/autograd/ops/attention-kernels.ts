@@ -52,15 +52,8 @@ function quadsOf(width: number): string {
   return width <= 64 ? `${Math.ceil(width / 4)}u` : 'p.quads';
 }
 
-/** @param limit bytes of workgroup memory, by which the kernels for matrix units choose their tiles; and by `bindings` */
-function kernelOf(
-  entry: Entry,
-  path: AttentionPath,
-  width: number,
-  dtype: DType,
-  limit: number,
-  bindings: Launch['bindings'],
-): AttentionKernel {
+/** @param limit bytes of workgroup memory, by which the kernels for matrix units choose their tiles */
+function kernelOf(entry: Entry, path: AttentionPath, width: number, dtype: DType, limit: number): AttentionKernel {
   const tiled = { kernel: 'attention.wgsl', entry, defines: layout(width, entry, dtype) };
   const onMatrixUnits = path === 'matrix' || path === 'emulated';
   if (entry === 'output_products')
@@ -72,7 +65,7 @@ function kernelOf(
     const defines = { ...access(width, dtype), QUADS: quadsOf(width) };
     return { kernel: 'attention_plain.wgsl', entry, defines, rows: RANGE_BLOCK };
   }
-  const kernel = dtype === 'f16' ? matrixKernel(entry, width, path, limit, bindings) : undefined;
+  const kernel = dtype === 'f16' ? matrixKernel(entry, width, path, limit) : undefined;
   if (!kernel)
     throw complain({
       where: 'attention',
@@ -106,7 +99,6 @@ export function launchAttention(
     width,
     q.dtype,
     capabilities.limits.maxComputeWorkgroupStorageSize,
-    bindings,
   );
   const tiles = Math.ceil((entry === 'gradient_keys' ? keys : queries) / rows);
   const owners = entry === 'gradient_keys' ? kvHeads : heads;
@@ -133,7 +125,7 @@ const portable = combinations({
   entry: Object.keys(BINDINGS),
   path: ['tiled', 'plain'],
 }).map(({ width, dtype, entry, path }) => ({
-  ...kernelOf(entry as Entry, path as AttentionPath, Number(width), dtype as DType, 0, {}),
+  ...kernelOf(entry as Entry, path as AttentionPath, Number(width), dtype as DType, 0),
   bindings: BINDINGS[entry as Entry],
 }));
 
@@ -154,7 +146,7 @@ const matrix = (['forward', 'gradient_queries', 'gradient_keys'] as const).flatM
 );
 
 const products = [64, 128].map((width) => ({
-  ...kernelOf('output_products', 'matrix', width, 'f16', 0, {}),
+  ...kernelOf('output_products', 'matrix', width, 'f16', 0),
   bindings: BINDINGS.output_products,
 }));
 

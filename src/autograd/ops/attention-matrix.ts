@@ -11,20 +11,17 @@ export interface MatrixKernel extends Pick<Launch, 'kernel' | 'defines'> {
   rows: number;
   /** Workgroup memory that it takes. */
   bytes: number;
-  /** Bindings whose buffers must be bound nowhere else. */
-  alone: readonly string[];
 }
 
 /**
- * Workgroup memory with which two workgroups run side by side on a core of an NVIDIA GPU: one computes while the other
- * waits at a barrier, which is worth up to a factor of two. A core has 64 KiB for all of its workgroups under Vulkan, of
- * which each takes 1 KiB more than it asks for.
+ * Workgroup memory of all workgroups of a core together, as measured on an NVIDIA H200 under Vulkan: of 24,576 bytes each
+ * two run side by side, of 25,600 one. A workgroup alone on a core waits at its own barriers.
  */
-const BYTES_OF_TWO = 31744;
+const BYTES_OF_CORE = 49152;
 
 /** How many workgroups a core of an NVIDIA GPU has workgroup memory for; registers may allow fewer. */
 export function workgroupsByBytes(bytes: number): number {
-  return Math.floor((2 * (BYTES_OF_TWO + 1024)) / (bytes + 1024));
+  return Math.floor(BYTES_OF_CORE / bytes);
 }
 
 /** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
@@ -34,58 +31,35 @@ interface Tiles {
   rowGroups: number;
   columnGroups?: number;
   places?: number;
-  /** Fetched tensors are bound as if they were written, which keeps a compiler from moving their loads. */
-  ordered?: boolean;
   /** Of `forward`: weights beside their scores instead of over them; more memory, fewer barriers. */
   beside?: boolean;
 }
 
-/** Layouts by entry and head size, best first as far as is known; the first that fits into workgroup memory is used. */
+/**
+ * Layouts by entry and head size, fastest first as measured on an NVIDIA H200 (bench/attention.ts); the first that fits into
+ * workgroup memory is used.
+ */
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
     64: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true, ordered: true },
       { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, ordered: true },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1, ordered: true },
-      { queries: 64, keys: 64, rowGroups: 2, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
     ],
     128: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true, ordered: true },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, ordered: true },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1, ordered: true },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
-      { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1, ordered: true },
-      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true, ordered: true },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true },
+      { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
     ],
   },
   gradient_queries: {
-    64: [
-      { queries: 64, keys: 16, rowGroups: 2, ordered: true },
-      { queries: 64, keys: 16, rowGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 2, ordered: true },
-    ],
-    128: [
-      { queries: 64, keys: 16, rowGroups: 2, ordered: true },
-      { queries: 64, keys: 16, rowGroups: 2 },
-      { queries: 128, keys: 16, rowGroups: 4, ordered: true },
-      { queries: 64, keys: 32, rowGroups: 2, ordered: true },
-    ],
+    64: [{ queries: 64, keys: 16, rowGroups: 2 }],
+    128: [{ queries: 64, keys: 16, rowGroups: 2 }],
   },
   gradient_keys: {
-    64: [
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 1, places: 1, ordered: true },
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 1, places: 1 },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2, ordered: true },
-    ],
+    64: [{ keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 }],
     128: [
-      { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1, ordered: true },
+      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
+      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
       { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
-      { keys: 32, queries: 32, rowGroups: 2, columnGroups: 1, places: 1, ordered: true },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2, ordered: true },
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1, ordered: true },
-      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2, ordered: true },
     ],
   },
 };
@@ -96,18 +70,11 @@ const FILES: Record<MatrixEntry, string> = {
   gradient_keys: 'attention_keys_matrix.wgsl',
 };
 
-/** Bindings whose tiles are fetched a round ahead. */
-const FETCHED: Record<MatrixEntry, readonly string[]> = {
-  forward: ['k', 'v'],
-  gradient_queries: ['k', 'v'],
-  gradient_keys: ['q', 'grad', 'statistics_read'],
-};
-
 /** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
 const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
 function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
-  const { queries, keys, rowGroups, columnGroups = 1, places = 1, ordered = false, beside = false } = tiles;
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1, beside = false } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
@@ -133,7 +100,6 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
       OVER: `${!beside}`,
-      FETCHED: ordered ? 'read_write' : 'read',
       // Numbers of fragments.
       DEPTH: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,
@@ -148,7 +114,6 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
     rows,
     // Two small variables at the end.
     bytes: bytes + 32,
-    alone: ordered ? FETCHED[entry] : [],
   };
 }
 
@@ -157,20 +122,12 @@ export function matrixKernels(entry: MatrixEntry, width: number, units: Fragment
   return (TILES[entry][width] ?? []).map((tiles) => layout(entry, width, units, tiles));
 }
 
-/**
- * The layout that is used; undefined if none fits.
- *
- * @param limit bytes of memory of a workgroup
- * @param bindings what it will be launched with
- */
+/** The layout that is used where a workgroup has `limit` bytes of memory; undefined if none fits. */
 export function matrixKernel(
   entry: MatrixEntry,
   width: number,
   units: FragmentUnits,
   limit: number,
-  bindings: Launch['bindings'],
 ): MatrixKernel | undefined {
-  const buffers = Object.values(bindings).map(({ storage }) => storage.buffer);
-  const isAlone = (name: string) => buffers.filter((buffer) => buffer === bindings[name].storage.buffer).length === 1;
-  return matrixKernels(entry, width, units).find(({ bytes, alone }) => bytes <= limit && alone.every(isAlone));
+  return matrixKernels(entry, width, units).find(({ bytes }) => bytes <= limit);
 }
