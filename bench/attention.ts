@@ -1,11 +1,12 @@
 /**
  * Times the attention kernels for matrix units in every layout of their tiles and holds them against the tiled kernels:
  * `npx tsx bench/attention.ts [head size]`. TFLOP/s of causal attention: 4 · T² / 2 · D a head and document forward, 2.5
- * times that backward, of which four of seven products are counted for keys and values, three for queries.
+ * times that backward, of which four of seven products are counted for keys and values, three for queries. "a core" is
+ * how many workgroups a core of an NVIDIA GPU has workgroup memory for.
  */
 import { AttentionRanges } from '../src/autograd/attention-ranges.ts';
 import { launchAttention } from '../src/autograd/ops/attention-kernels.ts';
-import { type MatrixEntry, matrixKernels } from '../src/autograd/ops/attention-matrix.ts';
+import { type MatrixEntry, matrixKernels, workgroupsByBytes } from '../src/autograd/ops/attention-matrix.ts';
 import { Device, type Launch } from '../src/tensor/device.ts';
 import { attentionPath } from '../src/tensor/kernel-paths.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
@@ -59,10 +60,17 @@ function batchOf(lengths: readonly number[]) {
 }
 type Batch = ReturnType<typeof batchOf>;
 
-const ROUNDS = { iterations: 5, warmupIterations: 1, repeats: real ? 10 : 1 };
+const WARM_UP = { warmupIterations: 1, warmupTime: 150 };
+/** Milliseconds of launches in one submission. */
+const ROUND_TIME = 30;
 
-/** Median milliseconds of one launch. */
-const time = async (run: () => void) => (await clocked(run, () => device.finish(), ROUNDS)).median;
+/** Median milliseconds of one launch; what it launches has been compiled, or the GPU would rest after its warm-up. */
+async function time(run: () => void): Promise<number> {
+  const finish = () => device.finish();
+  const { least } = await clocked(run, finish, { ...WARM_UP, iterations: 1, repeats: 1 });
+  const repeats = Math.ceil(ROUND_TIME / least);
+  return (await clocked(run, finish, { ...WARM_UP, iterations: 5, repeats })).median;
+}
 
 /** Largest error over the largest expected value. */
 function errorOf(got: ArrayLike<number>, expected: ArrayLike<number>): number {
@@ -95,7 +103,7 @@ console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
 console.log(`${timed} tokens, ${heads} heads, ${kvHeads} key heads of ${width}; errors on ${compared} tokens`);
 const print = (name: string, layout: string, ms: number, flops: number, error: string) =>
   console.log(
-    `${name.padEnd(17)} ${layout.padEnd(34)} ${ms.toFixed(3).padStart(9)} ms ${(flops / ms / 1e9).toFixed(1).padStart(7)} TFLOP/s  ${error}`,
+    `${name.padEnd(17)} ${layout.padEnd(54)} ${ms.toFixed(3).padStart(9)} ms ${(flops / ms / 1e9).toFixed(1).padStart(7)} TFLOP/s  ${error}`,
   );
 
 const best: Partial<Record<MatrixEntry, number>> = {};
@@ -103,10 +111,15 @@ for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
   if (entry === 'gradient_queries') for (const batch of [small, large]) launchSibling(batch, 'output_products');
   launchSibling(small, entry);
   const expected = await results(small, entry);
-  for (const { rows, bytes, ...kernel } of matrixKernels(entry, width, real ? 'matrix' : 'emulated')) {
-    const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES } = kernel.defines ?? {};
-    const layout = `${QUERIES} x ${KEYS}, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}, places ${PLACES}`;
-    if (bytes > limit) continue;
+  const kernels = matrixKernels(entry, width, real ? 'matrix' : 'emulated').filter(({ bytes }) => bytes <= limit);
+  for (const kernel of kernels) device.compile(kernel, Object.keys(small[entry]));
+  for (const { rows, bytes, ...kernel } of kernels) {
+    const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES, OVER } = kernel.defines ?? {};
+    const layout = [
+      `${QUERIES} x ${KEYS}, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}`,
+      { forward: `, over ${OVER}`, gradient_queries: '', gradient_keys: `, places ${PLACES}` }[entry],
+      `, ${bytes} B, ${workgroupsByBytes(bytes)} a core`,
+    ].join('');
     const launch = (batch: Batch) =>
       device.run({
         ...kernel,

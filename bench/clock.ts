@@ -4,6 +4,8 @@ import { Bench } from 'tinybench';
 export interface Rounds {
   iterations: number;
   warmupIterations: number;
+  /** Milliseconds of work, at least, that come before: a GPU takes its time to clock up after a pause. */
+  warmupTime?: number;
   /** Pieces of work in one submission: the wait at its end must not be what is timed. */
   repeats: number;
 }
@@ -16,9 +18,9 @@ export interface Rounds {
 export async function clocked(
   work: (repeat: number) => void,
   finish: () => Promise<void>,
-  { repeats, iterations, warmupIterations }: Rounds,
+  { repeats, iterations, warmupIterations, warmupTime = 0 }: Rounds,
 ): Promise<{ median: number; least: number }> {
-  const bench = new Bench({ time: 0, iterations, warmupTime: 0, warmupIterations });
+  const bench = new Bench({ time: 0, iterations, warmupTime, warmupIterations });
   bench.add('work', async () => {
     for (let i = 0; i < repeats; i++) work(i);
     await finish();

@@ -14,10 +14,11 @@
 // A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
 // not finite is replaced by 0, and rows that do see it become NaN as a whole.
 //
-// Estimate for one H100 core, WIDTH 128, 64 × 32, 2 × 2 subgroups; clocks per score: products 512 / 2560 = 0.20;
-// workgroup memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 +
-// tiles 8 = 42 bytes or 0.33; exp2 0.06. Registers: outputs 64 + queries 64 + scores 16 + fetched tiles 32 + operands
-// 12 + some 25 for the rest: 213, two workgroups a core, one of which multiplies while the other exponentiates.
+// Clocks per score of an H100 core, WIDTH 128, 128 × 32, 4 × 2 subgroups: products 512 / 2560 = 0.20; exp2 0.06; workgroup
+// memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 + tiles 4 = 38
+// bytes or 0.30. It takes 1.1: the phases follow each other, and eight subgroups, which is what a core's workgroup memory
+// holds in any layout, do not hide them. Less memory (weights over the scores that they come from) or fewer keys at a
+// time give two to four workgroups a core and were not faster.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -40,11 +41,16 @@ const OUTPUTS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's outputs
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
 const LOADS = KEYS * CHUNKS / THREADS;
-const SCORE_STRIDE = KEYS / 4u + 1u;
-const WEIGHT_STRIDE = KEYS / 8u + 1u;
-// Where things lie in `tiles`.
+// Whether weights lie over the scores that they come from. A thread overwrites nothing but scores of its own: the
+// 8-element chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2. Scores of the next round then come
+// where other subgroups may still read weights, if they share rows: one barrier more. Or else weights follow in the row.
+const OVER = {{OVER}};
+const SCORE_STRIDE = KEYS / 4u + select(KEYS / 8u, 0u, OVER) + 1u;
+// Where the weights of a row begin, and how far its fragments are apart.
+const WEIGHTS = select(KEYS / 4u, 1u, OVER);
+const WEIGHT_STEP = select(2u, 4u, OVER);
+// Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
-const WEIGHTS = 2u * VALUES;
 const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
 
 // In units of log2: how far a score may exceed its row's base, and the base of a row that has seen no key. A score
@@ -52,11 +58,13 @@ const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
 const SLACK = 8.0 * LOG2_E;
 const NO_BASE = -1.0e30;
 
-var<workgroup> tiles: array<vec4u, WEIGHTS + QUERIES * WEIGHT_STRIDE>;
-var<workgroup> scores: array<vec4f, QUERIES * SCORE_STRIDE>;
+var<workgroup> tiles: array<vec4u, 2u * VALUES>;
+// Scores (f32) and weights (f16).
+var<workgroup> scores: array<vec4u, QUERIES * SCORE_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
-#include "include/sums_{{UNITS}}.wgsl" with name=scores
+#include "include/left_halves_{{UNITS}}.wgsl" with name=scores
+#include "include/sums_in_words_{{UNITS}}.wgsl" with name=scores
 var<workgroup> shared_parts: array<f32, THREADS>;
 var<workgroup> factors: array<f32, QUERIES>;
 // 2 · round if a base must be raised in that round, 2 · round + 1 if that of a row which has sums.
@@ -71,6 +79,11 @@ fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
 
 fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+// Where chunk n of a row of weights lies.
+fn weight_place(row: u32, n: u32) -> u32 {
+  return row * SCORE_STRIDE + select(KEYS / 4u + n, n * 2u + 1u - n % 2u, OVER);
 }
 
 @compute @workgroup_size(THREADS)
@@ -130,128 +143,138 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
 
   var round = 0u;
-  for (var first = tile.x; ; first += KEYS) {
-    let done = first >= tile.y;
-    // Whether the sums must be multiplied by row factors.
-    var flush = done;
-    if (done) {
-      shared_parts[thread] = sum;
-      workgroupBarrier();
-      sum = 0.0;
-      for (var other = 0u; other < PARTS; other++) {
-        sum += shared_parts[other * QUERIES + row];
-      }
-      let empty = range.x >= range.y;
-      factors[row] = spoil(vec4f(select(1.0 / sum, 0.0, empty)), vec4<bool>(spoiled)).x;
-      if (part == 0u && first_query + row < p.queries) {
-        log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
-      }
-    } else {
+  for (var first = tile.x; first < tile.y; first += KEYS) {
 #unroll c in 0..{{SCORE_FRAGMENTS}}
 #include "include/attention_scores.wgsl" with own=queries, rows=(own_key + c * 16u) * STRIDE
+    if (OVER && COLUMN_GROUPS > 1u && c == 0u) {
+      workgroupBarrier();
+    }
   #unroll r in 0..{{ROW_FRAGMENTS}}
-      scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
+    scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
   #end
 #end
-      workgroupBarrier();
+    workgroupBarrier();
 
-      let whole = first >= tile.z && first + KEYS <= tile.w;
-      var is_broken = false;
-#unroll i in 0..{{LOADS}}
-      let n = i * THREADS + thread;
-      let place = n / CHUNKS * STRIDE + n % CHUNKS;
-      let key = first + KEYS + n / CHUNKS;
-      let drop = !whole && broken_chunk(next_values[i]);
-      is_broken = is_broken || drop;
-      tiles[VALUES + place] = select(next_values[i], vec4u(), drop);
-      tiles[place] = next_keys[i];
-      next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
-      next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+    var own: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
 #end
-      if (is_broken) {
-        atomicStore(&broken, first + KEYS);
-      }
-
-      var own: array<vec4f, PART / 4u>;
-      var top = LOWEST;
-#unroll n in 0..{{PART_CHUNKS}}
-  #unroll half in 0..2
-      let i = 2u * n + half;
-      own[i] = scores[row * SCORE_STRIDE + part * (PART / 4u) + i] * (p.scale * LOG2_E);
+    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    let whole = (first >= tile.z) & (first + KEYS <= tile.w);
+    if (!whole) {
+#unroll i in 0..{{PART_QUADS}}
       let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
       own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
-      top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
-  #end
 #end
-      // Once, or twice if the first attempt finds that a base is too low.
-      var added = vec4f();
-      for (var again = true; again;) {
-        round++;
-        if (top > base + SLACK) {
-          atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
-        }
-        added = vec4f();
+#unroll i in 0..{{LOADS}}
+      let drop = broken_chunk(next_values[i]);
+      next_values[i] = select(next_values[i], vec4u(), drop);
+      if (drop) {
+        atomicStore(&broken, first + KEYS);
+      }
+#end
+    }
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let place = n / CHUNKS * STRIDE + n % CHUNKS;
+    tiles[VALUES + place] = next_values[i];
+    tiles[place] = next_keys[i];
+#end
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let key = first + KEYS + n / CHUNKS;
+    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+    next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+    var top = LOWEST;
+#unroll i in 0..{{PART_QUADS}}
+    top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
+#end
+    // Once, or twice if the first attempt finds that a base is too low.
+    var added = vec4f();
+    for (var again = true; again;) {
+      round++;
+      if (top > base + SLACK) {
+        atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
+      }
+      added = vec4f();
 #unroll i in 0..{{PART_CHUNKS}}
-        let low = exp2(own[2u * i] - base);
-        let high = exp2(own[2u * i + 1u] - base);
-        tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
-        added += low + high;
+      let low = exp2(own[2u * i] - base);
+      let high = exp2(own[2u * i + 1u] - base);
+      scores[weight_place(row, part * (PART / 8u) + i)] = pack_small(low, high);
+      added += low + high;
 #end
-        let raised = workgroupUniformLoad(&raise);
-        again = raised >= 2u * round;
-        if (again) {
-          flush = raised > 2u * round;
-          shared_parts[thread] = top;
-          workgroupBarrier();
-          for (var other = 0u; other < PARTS; other++) {
-            top = max(top, shared_parts[other * QUERIES + row]);
-          }
-          let higher = select(base, top, top > base + SLACK);
-          let factor = exp2(base - higher);
-          base = higher;
-          sum *= factor;
-          factors[row] = factor;
+      let raised = workgroupUniformLoad(&raise);
+      again = raised >= 2u * round;
+      if (again) {
+        shared_parts[thread] = top;
+        workgroupBarrier();
+        for (var other = 0u; other < PARTS; other++) {
+          top = max(top, shared_parts[other * QUERIES + row]);
         }
+        let higher = select(base, top, top > base + SLACK);
+        let factor = exp2(base - higher);
+        base = higher;
+        sum *= factor;
+        factors[row] = factor;
       }
-      sum += total(added);
-      if (!whole && atomicLoad(&broken) == first + KEYS) {
-        for (var n = max(first, range.x) * CHUNKS; n < min(first + KEYS, range.y) * CHUNKS; n++) {
-          spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
-        }
-      }
-    }
-
-    if (flush) {
+      // Sums go where scores were: these are in registers, and weights are written again.
+      if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
-      workgroupBarrier();
+        workgroupBarrier();
   #unroll r in 0..{{ROW_FRAGMENTS}}
-      scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
+        scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
   #end
-      workgroupBarrier();
+        workgroupBarrier();
   #unroll r in 0..{{ROW_FRAGMENTS}}
-      let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
-      let of_row = own_row + r * 16u + lane / 2u;
-      let low = scores[at] * factors[of_row];
-      let high = scores[at + 1u] * factors[of_row];
-      if (!done) {
-        scores[at] = low;
-        scores[at + 1u] = high;
-      } else if (first_query + of_row < p.queries) {
-        let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
-        y[chunk] = pack_chunk(low, high);
-      }
+        let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+        let factor = factors[own_row + r * 16u + lane / 2u];
+        scores[at] = bitcast<vec4u>(bitcast<vec4f>(scores[at]) * factor);
+        scores[at + 1u] = bitcast<vec4u>(bitcast<vec4f>(scores[at + 1u]) * factor);
   #end
-      workgroupBarrier();
+        workgroupBarrier();
   #unroll r in 0..{{ROW_FRAGMENTS}}
-      outputs[r * OUTPUTS + c] = scores_sums((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u);
+        outputs[r * OUTPUTS + c] = scores_sums((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u);
   #end
 #end
-      workgroupBarrier();
+        workgroupBarrier();
+      }
     }
-    if (done) {
-      break;
+    sum += total(added);
+    if (!whole && atomicLoad(&broken) == first + KEYS) {
+      for (var n = max(first, range.x) * CHUNKS; n < min(first + KEYS, range.y) * CHUNKS; n++) {
+        spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
+      }
     }
 
-#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, weights=WEIGHTS, stride=WEIGHT_STRIDE, rows=VALUES
+#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, array=scores, weights=WEIGHTS, step=WEIGHT_STEP, stride=SCORE_STRIDE, rows=VALUES
   }
+
+  shared_parts[thread] = sum;
+  workgroupBarrier();
+  sum = 0.0;
+  for (var other = 0u; other < PARTS; other++) {
+    sum += shared_parts[other * QUERIES + row];
+  }
+  let empty = range.x >= range.y;
+  factors[row] = spoil(vec4f(select(1.0 / sum, 0.0, empty)), vec4<bool>(spoiled)).x;
+  if (part == 0u && first_query + row < p.queries) {
+    log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
+  }
+#unroll c in 0..{{SUM_FRAGMENTS}}
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
+  #end
+  workgroupBarrier();
+  #unroll r in 0..{{ROW_FRAGMENTS}}
+  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let of_row = own_row + r * 16u + lane / 2u;
+  if (first_query + of_row < p.queries) {
+    let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
+    let factor = factors[of_row];
+    y[chunk] = pack_chunk(bitcast<vec4f>(scores[at]) * factor, bitcast<vec4f>(scores[at + 1u]) * factor);
+  }
+  #end
+#end
 }

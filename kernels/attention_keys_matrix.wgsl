@@ -16,11 +16,9 @@
 // Estimate for one H100 core, WIDTH 128; clocks per score: matrix products 1024 / 2560 = 0.40; workgroup memory
 // 128 bytes a clock, with R rows a subgroup and C COLUMN_GROUPS: scores and products 2 · 256 / R of operands, 8 written
 // at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
-//   64 keys × 32 queries, R 32, C 2: 78 bytes or 0.61. Registers: operand rows 64 + sums 64 + products 16 + fetched
-//   tiles 16 + operands 12 + some 30 = 202: one workgroup of 8 subgroups a core.
-//   32 × 32, R 32, C 2: 86 bytes or 0.67. 218 registers, but two workgroups of 4 subgroups, one of which multiplies
-//   while the other exponentiates.
-//   64 × 16, R 32, C 1: 74 bytes or 0.58. Two workgroups, but 64 + 128 + 16 + 16 + 12 + 30 = 266 registers: may spill.
+//   128 keys × 16 queries, R 32, C 1: 70 bytes or 0.55; two barriers a round. Measured: 1.4 clocks.
+//   64 × 32, R 32, C 2: 78 bytes or 0.61, four barriers a round.
+//   32 × 32, R 32, C 2: 86 bytes or 0.67, for devices with 32 KiB of workgroup memory.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -46,25 +44,27 @@ const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / KEYS; // threads that share a row of scores
 const PART = QUERIES / PARTS;
 const LOADS = QUERIES * CHUNKS / THREADS;
-const PAIR_STRIDE = QUERIES / 2u + 1u; // a row holds QUERIES scores, then QUERIES products
-const WEIGHT_STRIDE = QUERIES / 8u + 1u;
+// A row holds QUERIES scores, then QUERIES products. Weights come to lie over scores and slopes over products. A thread
+// overwrites nothing but what it alone has read: the chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2.
+// The next scores come there when all weights have been read: only the subgroup that reads rows of weights writes these
+// (COLUMN_GROUPS = 1), or there are barriers in between (PLACES = 1).
+const PAIR_STRIDE = QUERIES / 2u + 1u;
 // Where things lie in `tiles`: in each place queries and then their gradients.
 const PLACE = 2u * QUERIES * STRIDE;
-const WEIGHTS = PLACES * PLACE;
-const SLOPES = WEIGHTS + KEYS * WEIGHT_STRIDE;
+// The queries of a round share one block of the table of ranges.
+const_assert ROWS % QUERIES == 0u;
 // Rows of keys or values that are brought to registers at a time
 const STAGED = 32u;
 
-var<workgroup> tiles: array<vec4u, SLOPES + KEYS * WEIGHT_STRIDE>;
-var<workgroup> pairs: array<vec4f, KEYS * PAIR_STRIDE>;
+var<workgroup> tiles: array<vec4u, PLACES * PLACE>;
+var<workgroup> pairs: array<vec4u, KEYS * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
-#include "include/sums_{{UNITS}}.wgsl" with name=pairs
-// Of the queries of this round and the next: log_sum in units of log2, products of output and gradient, ranges.
+#include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
+#include "include/sums_in_words_{{UNITS}}.wgsl" with name=pairs
+// Of the queries of this round and the next: log_sum in units of log2, products of output and gradient.
 var<workgroup> log_sums: array<vec4f, QUERIES / 2u>;
 var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
-var<workgroup> starts: array<vec4u, QUERIES / 2u>;
-var<workgroup> ends: array<vec4u, QUERIES / 2u>;
 // Of even and odd rounds: the number of the last round in which a query or its gradient was not finite, and for each query
 // the number of the last round in which this one was not. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
@@ -79,10 +79,15 @@ fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
   return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
 
-// Whether all queries of a tile see all keys of this workgroup.
-fn is_whole(first: u32, first_key: u32) -> bool {
-  let seen = keys_of_tile(first, QUERIES);
-  return first + QUERIES <= p.queries && first_key >= seen.z && first_key + KEYS <= seen.w;
+// Where not all queries see all keys, ranges are read when they are needed: rounds that need none need not wait for any.
+fn sees(query: u32, key: u32) -> bool {
+  let range = keys_of(query);
+  return (key >= range.x) & (key < range.y);
+}
+
+// Where the weights of chunk n of a row lie; slopes are QUERIES / 4 elements on.
+fn weight_place(row: u32, n: u32) -> u32 {
+  return row * PAIR_STRIDE + n * 2u + 1u - n % 2u;
 }
 
 // Where chunk n of a tile lies in workgroup memory.
@@ -109,22 +114,22 @@ fn fetch(
 // Brings what was fetched to place `parity` of workgroup memory, or to the only one.
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
-  var is_broken = false;
+  if (!whole) {
 #unroll i in 0..{{LOADS}}
-  let drop_query = !whole && broken_chunk((*queries)[i]);
-  let drop_gradient = !whole && broken_chunk((*gradients)[i]);
-  is_broken = is_broken || drop_query || drop_gradient;
-  tiles[place + place_of(i * THREADS + thread)] = select((*queries)[i], vec4u(), drop_query);
-  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = select((*gradients)[i], vec4u(), drop_gradient);
-#end
-  if (is_broken) {
-    atomicStore(&broken[parity], round + 1u);
-#unroll i in 0..{{LOADS}}
-    if (broken_chunk((*queries)[i]) || broken_chunk((*gradients)[i])) {
+    let drop_query = broken_chunk((*queries)[i]);
+    let drop_gradient = broken_chunk((*gradients)[i]);
+    (*queries)[i] = select((*queries)[i], vec4u(), drop_query);
+    (*gradients)[i] = select((*gradients)[i], vec4u(), drop_gradient);
+    if (drop_query | drop_gradient) {
+      atomicStore(&broken[parity], round + 1u);
       broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
     }
 #end
   }
+#unroll i in 0..{{LOADS}}
+  tiles[place + place_of(i * THREADS + thread)] = (*queries)[i];
+  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = (*gradients)[i];
+#end
 }
 
 @compute @workgroup_size(THREADS)
@@ -142,7 +147,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let start = tile.x / QUERIES * QUERIES;
   let blocks = select(0u, (tile.y - start + QUERIES - 1u) / QUERIES, tile.x < tile.y);
   let rounds = blocks * (p.heads / p.kv_heads);
-  let first_head = key_head * (p.heads / p.kv_heads);
+  let last_head = (key_head + 1u) * (p.heads / p.kv_heads) - 1u;
 
   // The row of scores that this thread has a part of.
   let row = thread % KEYS;
@@ -181,48 +186,54 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
   var queries: Fetched;
   var gradients: Fetched;
-  fetch(&queries, &gradients, start, first_head, thread);
+  // What is fetched: the head, the first query, and the greatest start and least end of the ranges of its queries.
+  var head = key_head * (p.heads / p.kv_heads);
+  var first = start;
+  var seen_by_all = vec2u();
   // Each of the first QUERIES threads has those of one query.
-  var range = vec2u();
   var statistic = vec2f();
+  fetch(&queries, &gradients, first, head, thread);
   if (rounds > 0u) {
-    range = keys_of(start + thread % QUERIES);
-    statistic = statistics_read[first_head * p.queries + min(start + thread % QUERIES, p.queries - 1u)];
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
   }
 
   // Each round finishes what the one before began; the first only brings queries and gradients into place.
   var parity = 0u;
   var whole = false;
+  var scored = first; // the first query of the scores in workgroup memory
   for (var round = 0u; ; round++) {
-    if (round > 0u) {
-#unroll i in 0..{{PART_CHUNKS}}
-      var weights: array<vec4f, 2>;
-      var slopes: array<vec4f, 2>;
-  #unroll j in 0..2
-      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i + j;
-      let quad = ((1u - parity) * QUERIES + part * PART) / 4u + 2u * i + j;
-      weights[j] = exp2(pairs[at] * (p.scale * LOG2_E) - log_sums[quad]);
-      slopes[j] = weights[j] * (pairs[at + QUERIES / 4u] - deltas[quad]);
-      let seen = (vec4u(key) >= starts[quad]) & (vec4u(key) < ends[quad]);
-      weights[j] = select(vec4f(), weights[j], seen);
-      slopes[j] = select(vec4f(), slopes[j], seen);
-  #end
-      let place = row * WEIGHT_STRIDE + part * (PART / 8u) + i;
-      tiles[WEIGHTS + place] = pack_small(weights[0], weights[1]);
-      tiles[SLOPES + place] = pack_small(slopes[0], slopes[1]);
+    // In the first round these are weights of what happens to lie there, and nothing reads them.
+    var weights: array<vec4f, PART / 4u>;
+    var slopes: array<vec4f, PART / 4u>;
+    let first_quad = ((1u - parity) * QUERIES + part * PART) / 4u;
+#unroll i in 0..{{PART_QUADS}}
+    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
+    weights[i] = exp2(bitcast<vec4f>(pairs[at]) * (p.scale * LOG2_E) - log_sums[first_quad + i]);
+    slopes[i] = weights[i] * (bitcast<vec4f>(pairs[at + QUERIES / 4u]) - deltas[first_quad + i]);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == round) {
-        for (var n = part * PART; n < (part + 1u) * PART; n++) {
-          let quad = ((1u - parity) * QUERIES + n) / 4u;
-          let seen = key >= starts[quad][n % 4u] && key < ends[quad][n % 4u];
-          if (seen && broken_queries[(1u - parity) * QUERIES + n] == round) {
-            tiles[WEIGHTS + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
-            tiles[SLOPES + row * WEIGHT_STRIDE + part * (PART / 8u)] = NANS;
-          }
+    var nans = 0u;
+    if (!whole) {
+#unroll i in 0..{{PART_QUADS}}
+      let query = scored + part * PART + i * 4u;
+      let seen = vec4<bool>(sees(query, key), sees(query + 1u, key), sees(query + 2u, key), sees(query + 3u, key));
+      weights[i] = select(vec4f(), weights[i], seen);
+      slopes[i] = select(vec4f(), slopes[i], seen);
+#end
+      if (atomicLoad(&broken[1u - parity]) == round) {
+        for (var n = 0u; n < PART; n++) {
+          let is_broken = broken_queries[4u * first_quad + n] == round;
+          nans = select(nans, NANS, is_broken & sees(scored + part * PART + n, key));
         }
       }
     }
-    let next_whole = round < rounds && is_whole(start + round % max(blocks, 1u) * QUERIES, first_key);
+#unroll i in 0..{{PART_CHUNKS}}
+    let place = weight_place(row, part * (PART / 8u) + i);
+    pairs[place] = pack_small(weights[2u * i], weights[2u * i + 1u]) | vec4u(nans);
+    pairs[place + QUERIES / 4u] = pack_small(slopes[2u * i], slopes[2u * i + 1u]) | vec4u(nans);
+#end
+    let next_whole =
+      (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
     if (PLACES == 2u) {
       put(&queries, &gradients, next_whole, round, parity, thread);
     }
@@ -230,15 +241,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let at = (parity * QUERIES + thread) / 4u;
       log_sums[at][thread % 4u] = statistic.x * LOG2_E;
       deltas[at][thread % 4u] = statistic.y;
-      starts[at][thread % 4u] = range.x;
-      ends[at][thread % 4u] = range.y;
     }
     workgroupBarrier();
 
     if (round > 0u) {
       let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
-      let left_at = select(WEIGHTS, SLOPES, second == 1u);
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, weights=left_at, stride=WEIGHT_STRIDE, rows=others
+      let left_at = second * (QUERIES / 4u) + 1u;
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=left_at, step=4u, stride=PAIR_STRIDE, rows=others
     }
     if (round == rounds) {
       break;
@@ -249,13 +258,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       workgroupBarrier();
     }
     // After the last round it is fetched once more, for nothing.
-    let following = min(round + 1u, rounds - 1u);
-    let next_first = start + following % blocks * QUERIES;
-    let next_head = first_head + following / blocks;
-    fetch(&queries, &gradients, next_first, next_head, thread);
-    let next_query = next_first + thread % QUERIES;
-    range = keys_of(next_query);
-    statistic = statistics_read[next_head * p.queries + min(next_query, p.queries - 1u)];
+    scored = first;
+    let is_last = first + QUERIES >= tile.y; // of a head
+    head = min(head + select(0u, 1u, is_last), last_head);
+    first = select(first + QUERIES, start, is_last);
+    fetch(&queries, &gradients, first, head, thread);
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
 
     let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}
@@ -282,7 +291,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (first_key + of_row < p.keys) {
     let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);
-    let words = pack_chunk(pairs[at] * scale, pairs[at + 1u] * scale);
+    let words = pack_chunk(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
     if (second == 1u) {
       y[chunk] = words;
     } else {

@@ -10,10 +10,11 @@
 //
 // A key that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
-// Estimate for one H100 core, WIDTH 128, 64 × 32; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
+// Estimate for one H100 core, WIDTH 128, 64 × 16; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
 // 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
-// tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 32 + operands 12 +
-// some 25 for the rest: 213, two workgroups a core.
+// tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 16 + operands 12 +
+// some 25 for the rest: 197. It takes 1.1. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
+// (64 × 32, 128 × 16) are alone there and slower.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -35,19 +36,19 @@ const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
 const LOADS = KEYS * CHUNKS / THREADS;
-const PAIR_STRIDE = KEYS / 2u + 1u; // a row holds KEYS scores, then KEYS products
-const SLOPE_STRIDE = KEYS / 8u + 1u;
-// Where things lie in `tiles`.
+const SLOPES = KEYS / 2u; // a row holds KEYS scores, then KEYS products, then KEYS slopes
+const PAIR_STRIDE = SLOPES + KEYS / 8u + 1u;
+// Where values lie in `tiles`.
 const VALUES = 2u * KEYS * STRIDE;
-const SLOPES = 3u * KEYS * STRIDE;
 // Rows of queries or gradients that are brought to registers at a time.
 const STAGED = select(32u, 64u, 3u * KEYS >= 64u);
 
-var<workgroup> tiles: array<vec4u, SLOPES + QUERIES * SLOPE_STRIDE>;
-var<workgroup> pairs: array<vec4f, QUERIES * PAIR_STRIDE>;
+var<workgroup> tiles: array<vec4u, 3u * KEYS * STRIDE>;
+var<workgroup> pairs: array<vec4u, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
-#include "include/sums_{{UNITS}}.wgsl" with name=pairs
+#include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
+#include "include/sums_in_words_{{UNITS}}.wgsl" with name=pairs
 // Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
 // key. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
@@ -62,9 +63,10 @@ fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
-// weight · (do·v − do·o) of four keys
-fn slopes(score: vec4f, product: vec4f, statistic: vec2f) -> vec4f {
-  return exp2(score * (p.scale * LOG2_E) - statistic.x * LOG2_E) * (product - statistic.y);
+// weight · (do·v − do·o) of four keys, from the bits of scores and products
+fn slopes(score: vec4u, product: vec4u, statistic: vec2f) -> vec4f {
+  let weight = exp2(bitcast<vec4f>(score) * (p.scale * LOG2_E) - statistic.x * LOG2_E);
+  return weight * (bitcast<vec4f>(product) - statistic.y);
 }
 
 @compute @workgroup_size(THREADS)
@@ -129,46 +131,47 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // Each round finishes what the one before began; the first only brings keys and values into place.
   var parity = 0u;
   for (var next = tile.x; ; next += KEYS) {
-    let started = next != tile.x;
-    if (started) {
-      let first = next - KEYS;
-      let whole = first >= tile.z && next <= tile.w;
-#unroll i in 0..{{PART_CHUNKS}}
-      let at = row * PAIR_STRIDE + part * (PART / 4u) + 2u * i;
-      var low = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
-      var high = slopes(pairs[at + 1u], pairs[at + KEYS / 4u + 1u], statistic);
-      let key = first + part * PART + i * 8u + vec4u(0u, 1u, 2u, 3u);
-      low = select(vec4f(), low, is_seen(key, range));
-      high = select(vec4f(), high, is_seen(key + 4u, range));
-      tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u) + i] = pack_small(low, high);
+    // In the first round these are slopes of what happens to lie there, and nothing reads them.
+    let first = next - KEYS;
+    var own_slopes: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
+    own_slopes[i] = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
 #end
-      if (!whole && atomicLoad(&broken[1u - parity]) == next) {
+    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    let whole = (first >= tile.z) & (next <= tile.w);
+    let next_whole = (next >= tile.z) & (next + KEYS <= tile.w);
+    var nans = 0u;
+    if (!(whole & next_whole)) {
+#unroll i in 0..{{PART_QUADS}}
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own_slopes[i] = select(vec4f(), own_slopes[i], is_seen(key, range));
+#end
+      if (atomicLoad(&broken[1u - parity]) == next) {
         for (var n = part * PART; n < (part + 1u) * PART; n++) {
-          let seen = first + n >= range.x && first + n < range.y;
-          if (seen && broken_keys[(1u - parity) * KEYS + n] == next) {
-            tiles[SLOPES + row * SLOPE_STRIDE + part * (PART / 8u)] = NANS;
-          }
+          let seen = (first + n >= range.x) & (first + n < range.y);
+          nans = select(nans, NANS, seen & (broken_keys[(1u - parity) * KEYS + n] == next));
         }
       }
-    }
-    let next_whole = next >= tile.z && next + KEYS <= tile.w;
-    var is_broken = false;
 #unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    let drop = !next_whole && broken_chunk(next_keys[i]);
-    is_broken = is_broken || drop;
-    tiles[parity * KEYS * STRIDE + place] = select(next_keys[i], vec4u(), drop);
-    tiles[VALUES + place] = next_values[i];
-#end
-    if (is_broken) {
-      atomicStore(&broken[parity], next + KEYS);
-#unroll i in 0..{{LOADS}}
-      if (broken_chunk(next_keys[i])) {
+      let drop = !next_whole & broken_chunk(next_keys[i]);
+      next_keys[i] = select(next_keys[i], vec4u(), drop);
+      if (drop) {
+        atomicStore(&broken[parity], next + KEYS);
         broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
       }
 #end
     }
+#unroll i in 0..{{PART_CHUNKS}}
+    let words = pack_small(own_slopes[2u * i], own_slopes[2u * i + 1u]);
+    pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u) + i] = words | vec4u(nans);
+#end
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let place = n / CHUNKS * STRIDE + n % CHUNKS;
+    tiles[parity * KEYS * STRIDE + place] = next_keys[i];
+    tiles[VALUES + place] = next_values[i];
+#end
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
@@ -176,9 +179,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
     workgroupBarrier();
 
-    if (started) {
+    if (next != tile.x) {
       let keys = (1u - parity) * KEYS * STRIDE;
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, weights=SLOPES, stride=SLOPE_STRIDE, rows=keys
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys
     }
     if (next >= tile.y) {
       break;
@@ -205,7 +208,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
-    y[chunk] = pack_chunk(pairs[at] * p.scale, pairs[at + 1u] * p.scale);
+    y[chunk] = pack_chunk(bitcast<vec4f>(pairs[at]) * p.scale, bitcast<vec4f>(pairs[at + 1u]) * p.scale);
   }
   #end
 #end

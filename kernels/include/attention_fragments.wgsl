@@ -5,8 +5,8 @@ const CHUNKS = WIDTH / 8u;
 // Elements between the rows of a tile of heads in workgroup memory: eight rows lie in different banks.
 const STRIDE = CHUNKS + 1u;
 const LOG2_E = 1.4426950408889634;
-// Eight halves.
-const NANS = vec4u(0x7e007e00u);
+// Two halves; also NaNs if other bits are added.
+const NANS = 0x7e007e00u;
 const LN_2 = 0.6931471805599453;
 
 // Least start, greatest end, greatest start and least end of the ranges of `count` queries from `first` on, or of some more.
@@ -31,9 +31,11 @@ fn queries_of_tile(first: u32, count: u32) -> vec2u {
   return tile;
 }
 
-// Whether one of eight halves is a NaN or infinite.
+// Whether one of eight halves is a NaN or infinite: one more in an exponent of all ones carries into the sign. `any`
+// and `||` would be branches.
 fn broken_chunk(words: vec4u) -> bool {
-  return any((words & vec4u(0x7c00u)) == vec4u(0x7c00u)) || any((words & vec4u(0x7c000000u)) == vec4u(0x7c000000u));
+  let carries = (words & vec4u(0x7fff7fffu)) + vec4u(0x04000400u);
+  return (((carries.x | carries.y) | (carries.z | carries.w)) & 0x80008000u) != 0u;
 }
 
 fn pack_chunk(low: vec4f, high: vec4f) -> vec4u {

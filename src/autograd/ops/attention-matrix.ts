@@ -13,6 +13,17 @@ export interface MatrixKernel extends Pick<Launch, 'kernel' | 'defines'> {
   bytes: number;
 }
 
+/**
+ * Workgroup memory of all workgroups of a core together, as measured on an NVIDIA H200 under Vulkan: of 24,576 bytes each
+ * two run side by side, of 25,600 one. A workgroup alone on a core waits at its own barriers.
+ */
+const BYTES_OF_CORE = 49152;
+
+/** How many workgroups a core of an NVIDIA GPU has workgroup memory for; registers may allow fewer. */
+export function workgroupsByBytes(bytes: number): number {
+  return Math.floor(BYTES_OF_CORE / bytes);
+}
+
 /** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
 interface Tiles {
   queries: number;
@@ -20,43 +31,35 @@ interface Tiles {
   rowGroups: number;
   columnGroups?: number;
   places?: number;
+  /** Of `forward`: weights beside their scores instead of over them; more memory, fewer barriers. */
+  beside?: boolean;
 }
 
-/** Layouts by entry and head size, best first as far as is known; the first that fits into workgroup memory is used. */
+/**
+ * Layouts by entry and head size, fastest first as measured on an NVIDIA H200 (bench/attention.ts); the first that fits into
+ * workgroup memory is used.
+ */
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
     64: [
-      { queries: 64, keys: 64, rowGroups: 2, columnGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
+      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
     ],
     128: [
-      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true },
+      { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
     ],
   },
   gradient_queries: {
-    64: [
-      { queries: 64, keys: 32, rowGroups: 2 },
-      { queries: 64, keys: 16, rowGroups: 2 },
-    ],
-    128: [
-      { queries: 128, keys: 16, rowGroups: 4 },
-      { queries: 64, keys: 32, rowGroups: 2 },
-      { queries: 64, keys: 16, rowGroups: 2 },
-    ],
+    64: [{ queries: 64, keys: 16, rowGroups: 2 }],
+    128: [{ queries: 64, keys: 16, rowGroups: 2 }],
   },
   gradient_keys: {
-    64: [
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 1, places: 1 },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
-    ],
+    64: [{ keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 }],
     128: [
+      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
       { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
       { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 },
-      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
-      { keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 1 },
     ],
   },
 };
@@ -67,25 +70,23 @@ const FILES: Record<MatrixEntry, string> = {
   gradient_keys: 'attention_keys_matrix.wgsl',
 };
 
-/** Bytes of rows of `halves` f16 and of `floats` f32, each row padded by 16 bytes. */
-const halfRows = (rows: number, halves: number) => rows * (halves * 2 + 16);
-const floatRows = (rows: number, floats: number) => rows * (floats * 4 + 16);
+/** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
+const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
 function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
-  const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1, beside = false } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
   const bytes = {
     forward: () =>
-      halfRows(2 * keys, width) + halfRows(queries, keys) + floatRows(queries, keys) + 4 * (threads + queries),
+      rowBytes(2 * keys, { halves: width }) +
+      rowBytes(queries, { floats: keys, halves: beside ? keys : 0 }) +
+      4 * (threads + queries),
     gradient_queries: () =>
-      halfRows(3 * keys, width) + halfRows(queries, keys) + floatRows(queries, 2 * keys) + 8 * keys,
+      rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
     gradient_keys: () =>
-      halfRows(2 * places * queries, width) +
-      halfRows(2 * keys, queries) +
-      floatRows(keys, 2 * queries) +
-      4 * 10 * queries,
+      rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
   }[entry]();
   return {
     kernel: FILES[entry],
@@ -98,15 +99,17 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       ROW_GROUPS: rowGroups,
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
+      OVER: `${!beside}`,
       // Numbers of fragments.
       DEPTH: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
       SUM_FRAGMENTS: sumColumns / 16,
-      // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight.
+      // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight and in vec4s.
       LOADS: (others * width) / 8 / threads,
       PART_CHUNKS: (others * rows) / threads / 8,
+      PART_QUADS: (others * rows) / threads / 4,
     },
     rows,
     // Two small variables at the end.
