@@ -159,65 +159,58 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #unroll i in 0..{{PART_QUADS}}
     own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
 #end
-    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    // What is done only where not all rows see all keys is behind conditions, and no load is. What was fetched is used last
+    // and not changed: a condition that changes it would be waited at for the loads.
     let whole = (first >= tile.z) & (first + KEYS <= tile.w);
     if (!whole) {
 #unroll i in 0..{{PART_QUADS}}
       let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
       own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
 #end
-#unroll i in 0..{{LOADS}}
-      let drop = broken_chunk(next_values[i]);
-      next_values[i] = select(next_values[i], vec4u(), drop);
-      if (drop) {
-        atomicStore(&broken, first + KEYS);
-      }
-#end
     }
+    var top = LOWEST;
+#unroll i in 0..{{PART_QUADS}}
+    top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
+#end
+    round++;
+    if (top > base + SLACK) {
+      atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
+    }
+    var added: vec4f;
+#include "include/attention_weigh.wgsl" with sum=added
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
     tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
 #end
+    if (!whole) {
+#unroll i in 0..{{LOADS}}
+      if (broken_chunk(next_values[i])) {
+        let n = i * THREADS + thread;
+        tiles[VALUES + n / CHUNKS * STRIDE + n % CHUNKS] = vec4u();
+        atomicStore(&broken, first + KEYS);
+      }
+#end
+    }
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let key = first + KEYS + n / CHUNKS;
     next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
     next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
 #end
-    var top = LOWEST;
-#unroll i in 0..{{PART_QUADS}}
-    top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
-#end
-    // Once, or twice if the first attempt finds that a base is too low.
-    var added = vec4f();
-    for (var again = true; again;) {
-      round++;
-      if (top > base + SLACK) {
-        atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
+    let raised = workgroupUniformLoad(&raise);
+    if (raised >= 2u * round) {
+      shared_parts[thread] = top;
+      workgroupBarrier();
+      for (var other = 0u; other < PARTS; other++) {
+        top = max(top, shared_parts[other * QUERIES + row]);
       }
-      added = vec4f();
-#unroll i in 0..{{PART_CHUNKS}}
-      let low = exp2(own[2u * i] - base);
-      let high = exp2(own[2u * i + 1u] - base);
-      scores[weight_place(row, part * (PART / 8u) + i)] = pack_small(low, high);
-      added += low + high;
-#end
-      let raised = workgroupUniformLoad(&raise);
-      again = raised >= 2u * round;
-      if (again) {
-        shared_parts[thread] = top;
-        workgroupBarrier();
-        for (var other = 0u; other < PARTS; other++) {
-          top = max(top, shared_parts[other * QUERIES + row]);
-        }
-        let higher = select(base, top, top > base + SLACK);
-        let factor = exp2(base - higher);
-        base = higher;
-        sum *= factor;
-        factors[row] = factor;
-      }
+      let higher = select(base, top, top > base + SLACK);
+      let factor = exp2(base - higher);
+      base = higher;
+      sum *= factor;
+      factors[row] = factor;
       // Sums go where scores were: these are in registers, and weights are written again.
       if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
@@ -239,6 +232,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
         workgroupBarrier();
       }
+#include "include/attention_weigh.wgsl" with sum=added
+      workgroupBarrier();
     }
     sum += total(added);
     if (!whole && atomicLoad(&broken) == first + KEYS) {

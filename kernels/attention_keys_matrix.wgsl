@@ -114,22 +114,23 @@ fn fetch(
 // Brings what was fetched to place `parity` of workgroup memory, or to the only one.
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
-  if (!whole) {
-#unroll i in 0..{{LOADS}}
-    let drop_query = broken_chunk((*queries)[i]);
-    let drop_gradient = broken_chunk((*gradients)[i]);
-    (*queries)[i] = select((*queries)[i], vec4u(), drop_query);
-    (*gradients)[i] = select((*gradients)[i], vec4u(), drop_gradient);
-    if (drop_query | drop_gradient) {
-      atomicStore(&broken[parity], round + 1u);
-      broken_queries[parity * QUERIES + (i * THREADS + thread) / CHUNKS] = round + 1u;
-    }
-#end
-  }
 #unroll i in 0..{{LOADS}}
   tiles[place + place_of(i * THREADS + thread)] = (*queries)[i];
   tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = (*gradients)[i];
 #end
+  if (!whole) {
+#unroll i in 0..{{LOADS}}
+    let drop_query = broken_chunk((*queries)[i]);
+    let drop_gradient = broken_chunk((*gradients)[i]);
+    if (drop_query | drop_gradient) {
+      let n = i * THREADS + thread;
+      tiles[place + place_of(n)] = select((*queries)[i], vec4u(), drop_query);
+      tiles[place + QUERIES * STRIDE + place_of(n)] = select((*gradients)[i], vec4u(), drop_gradient);
+      atomicStore(&broken[parity], round + 1u);
+      broken_queries[parity * QUERIES + n / CHUNKS] = round + 1u;
+    }
+#end
+  }
 }
 
 @compute @workgroup_size(THREADS)

@@ -138,11 +138,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
     own_slopes[i] = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
 #end
-    // All that is done only where not all rows see all keys is behind one condition, and no load is.
+    // What is done only where not all rows see all keys is behind conditions, and no load is. What was fetched is used last
+    // and not changed: a condition that changes it would be waited at for the loads.
     let whole = (first >= tile.z) & (next <= tile.w);
     let next_whole = (next >= tile.z) & (next + KEYS <= tile.w);
     var nans = 0u;
-    if (!(whole & next_whole)) {
+    if (!whole) {
 #unroll i in 0..{{PART_QUADS}}
       let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
       own_slopes[i] = select(vec4f(), own_slopes[i], is_seen(key, range));
@@ -153,14 +154,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
           nans = select(nans, NANS, seen & (broken_keys[(1u - parity) * KEYS + n] == next));
         }
       }
-#unroll i in 0..{{LOADS}}
-      let drop = !next_whole & broken_chunk(next_keys[i]);
-      next_keys[i] = select(next_keys[i], vec4u(), drop);
-      if (drop) {
-        atomicStore(&broken[parity], next + KEYS);
-        broken_keys[parity * KEYS + (i * THREADS + thread) / CHUNKS] = next + KEYS;
-      }
-#end
     }
 #unroll i in 0..{{PART_CHUNKS}}
     let words = pack_small(own_slopes[2u * i], own_slopes[2u * i + 1u]);
@@ -172,6 +165,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     tiles[parity * KEYS * STRIDE + place] = next_keys[i];
     tiles[VALUES + place] = next_values[i];
 #end
+    if (!next_whole) {
+#unroll i in 0..{{LOADS}}
+      if (broken_chunk(next_keys[i])) {
+        let n = i * THREADS + thread;
+        tiles[parity * KEYS * STRIDE + n / CHUNKS * STRIDE + n % CHUNKS] = vec4u();
+        atomicStore(&broken[parity], next + KEYS);
+        broken_keys[parity * KEYS + n / CHUNKS] = next + KEYS;
+      }
+#end
+    }
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
