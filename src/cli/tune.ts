@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { Command } from 'commander';
 import { addTrainOptions, trainConfigOf } from './train-options.ts';
 
@@ -14,29 +15,30 @@ export function tuneCommand(): Command {
     .addHelpText('after', NOTES)
     .option('--config <recipe.yaml>', 'YAML recipe with any of the keys below; flags win over it');
   return addTrainOptions(command).action(async (flags: Record<string, string | undefined>) => {
+    const { checkWritable } = await import('../formats/write-file.ts');
     const { Device } = await import('../tensor/device.ts');
     const { freeMemory } = await import('../tensor/device-memory.ts');
     const { usableMatrixShape } = await import('../tensor/gemm/matrix.ts');
-    const { checkTilingsWritable, writeTilings } = await import('../tensor/gemm/tilings-file.ts');
+    const { fileToWrite, writeTilings } = await import('../tensor/gemm/tilings-file.ts');
     const { planMemory } = await import('../train/memory-plan.ts');
     const { openData } = await import('../train/training-data.ts');
     const { timerOn, tune } = await import('../train/tune.ts');
     const config = trainConfigOf(flags, flags.config);
     const device = await Device.open();
     const { capabilities } = device;
-    if (!usableMatrixShape(capabilities)) {
-      console.log(`nothing to tune: ${capabilities.name} has no matrix units that dawntune uses`);
+    const usable = usableMatrixShape(capabilities) !== undefined;
+    // Found before minutes of measuring, not after.
+    if (usable) checkWritable(path.dirname(fileToWrite(capabilities)));
+    const planned = async () =>
+      (await planMemory(capabilities, config, await openData(config), freeMemory(capabilities))).step.products;
+    const products = usable ? await planned() : [];
+    if (products.length === 0) {
+      const without = usable
+        ? `precision ${config.precision} makes no products on`
+        : `${capabilities.name} has no usable`;
+      console.log(`nothing to tune: ${without} matrix units`);
     } else {
-      checkTilingsWritable(capabilities);
-      const data = await openData(config);
-      const { step } = await planMemory(capabilities, config, data, freeMemory(capabilities));
-      console.log(
-        step.products.length > 0
-          ? `${step.products.length} products of a step with gradient_checkpointing ${step.checkpointing}`
-          : `nothing to tune: precision ${config.precision} makes no products on matrix units`,
-      );
-      const found = await tune(step.products, timerOn(device), console.log);
-      const { file, count } = writeTilings(capabilities, found);
+      const { file, count } = writeTilings(capabilities, await tune(products, timerOn(device), console.log));
       console.log(`${count} tilings in ${file}`);
     }
     device.close();

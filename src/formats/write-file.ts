@@ -203,7 +203,7 @@ function checkReplaceable(file: string): void {
  */
 export function checkWritable(dir: string): void {
   const created = makeDirectory(dir);
-  const probe = path.join(dir, 'probe.part');
+  const probe = path.join(dir, `probe-${process.pid}.part`);
   try {
     writeFileAtomic(probe, '');
     rmSync(probe);

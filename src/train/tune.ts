@@ -19,8 +19,8 @@ const MARGIN = 1.02;
 const WARM_UP_MS = 6 * 40;
 const MOST_WARM_UPS = 300;
 const ROUNDS = 9;
-/** Numbers that operands repeat; zeros would cost the GPU less power, and let it run faster. */
-const BLOCK = 1 << 20;
+/** Numbers that operands repeat, in rows that differ; zeros would cost the GPU less power, and let it run faster. */
+const BLOCK = 1_000_008;
 
 const rateOf = ({ batch, m, n, k, rider }: ProductShape, ms: number) => (2 * batch * m * n * (k + rider)) / ms / 1e9;
 
@@ -57,8 +57,9 @@ export async function tune(
  * @throws UserError when the adapter has no timestamps
  */
 export function timerOn(device: Device, units: 'matrix' | 'emulated' = 'matrix'): Timer {
-  return (shape, tilings) =>
-    device.scopeAsync(async () => {
+  return (shape, tilings) => {
+    device.trim(); // Products of other sizes find no use for the buffers of the one before.
+    return device.scopeAsync(async () => {
       const product = productOf(device, shape);
       const run = (tiling: Tiling) => device.scope(() => matrixProduct(product, units, tiling));
       const counts: number[] = [];
@@ -73,12 +74,15 @@ export function timerOn(device: Device, units: 'matrix' | 'emulated' = 'matrix')
       const timed = await device.profile(() => {
         for (let round = 0; round < warmUps + ROUNDS; round++) for (const tiling of tilings) run(tiling);
       });
-      let at = (timed.length / (warmUps + ROUNDS)) * warmUps;
-      const rounds = Array.from({ length: ROUNDS }, () =>
-        counts.map((count) => milliseconds(timed.slice(at, (at += count)))),
-      );
-      return tilings.map((_, i) => median(rounds.map((times) => times[i])));
+      const length = timed.length / (warmUps + ROUNDS);
+      const starts = counts.map((_, i) => counts.slice(0, i).reduce((sum, count) => sum + count, 0));
+      const timeOf = (i: number, round: number) => {
+        const start = (warmUps + round) * length + starts[i];
+        return milliseconds(timed.slice(start, start + counts[i]));
+      };
+      return tilings.map((_, i) => median(Array.from({ length: ROUNDS }, (_, round) => timeOf(i, round))));
     });
+  };
 }
 
 function milliseconds(commands: readonly TimedCommand[]): number {
@@ -105,18 +109,15 @@ function productOf(device: Device, shape: ProductShape): Product {
     }
     return flat.view(sizes);
   };
-  const operands = (depth: number, ...lead: number[]) => ({
-    a: filled('f16', ...lead, ...(transposeA ? [depth, m] : [m, depth])),
-    b: filled('f16', ...lead, ...(transposeB ? [n, depth] : [depth, n])),
-  });
-  const { a, b } = operands(k, batch);
+  const left = (depth: number, ...lead: number[]) => filled('f16', ...lead, ...(transposeA ? [depth, m] : [m, depth]));
+  const right = (depth: number, ...lead: number[]) => filled('f16', ...lead, ...(transposeB ? [n, depth] : [depth, n]));
   return {
-    a,
-    b: tiled ? filled('f16', tiledSize(n, k)).view([1, tiledSize(n, k)]) : b,
+    a: left(k, batch),
+    b: tiled ? filled('f16', 1, tiledSize(n, k)) : right(k, batch),
     transposeA,
     transposeB,
     tiled,
-    rider: rider > 0 ? operands(rider) : null,
+    rider: rider > 0 ? { a: left(rider), b: right(rider) } : null,
     alpha: 1,
     y: filled(y as 'f16' | 'f32', batch, m, n),
     addend: addend === 'f16' || addend === 'f32' ? filled(addend, batch, m, n) : null,
