@@ -44,7 +44,7 @@ export async function tune(
     const best = times.indexOf(Math.min(...times));
     const better = times[0] > MARGIN * times[best];
     found.set(keyOf(shape), better ? tilings[best] : null);
-    const rates = [0, best].map((i) => `${inWords(tilings[i])} ${rateOf(shape, times[i]).toFixed(1)} TFLOP/s`);
+    const rates = [0, best].map((i) => `${inWords(tilings[i])} ${rateOf(shape, times[i]).toPrecision(3)} TFLOP/s`);
     const verdict = better ? `kept, ${(100 * (times[0] / times[best] - 1)).toFixed(1)} % faster` : 'default stays';
     report(`${keyOf(shape)}: default ${rates[0]}, best ${rates[1]}: ${verdict} (${tilings.length} tried)`);
   }
