@@ -5,6 +5,7 @@ import { exportCommand } from './export.ts';
 import { generateCommand } from './generate.ts';
 import { referenceCommand } from './reference.ts';
 import { trainCommand } from './train.ts';
+import { tuneCommand } from './tune.ts';
 
 const EXAMPLES = `
 Examples:
@@ -16,6 +17,7 @@ Examples:
 Training is the default command: its flags (--model, --dataset, --learning-rate, --r, ...) need no command name.
   npx tsx train.ts train --help     all of them with their defaults
   npx tsx train.ts doctor           what dawntune sees of the GPU
+  npx tsx train.ts tune             with train's flags: measures the fastest matrix products for that run
 
 Flags may be written --max-steps or --max_steps. Recipes to start from are in recipes/.`;
 
@@ -28,6 +30,7 @@ export function createProgram(): Command {
     .addCommand(trainCommand(), { isDefault: true })
     .addCommand(generateCommand())
     .addCommand(exportCommand())
+    .addCommand(tuneCommand())
     .addCommand(doctorCommand())
     .addCommand(referenceCommand())
     .addCommand(demoCommand());

@@ -63,10 +63,10 @@ function openToWrite(temporary: string, file: string): number {
 /**
  * Writes a small file under a temporary name and renames it, so that no reader sees half of it.
  *
+ * @param temporary one of the process's own where several may write the file at once
  * @throws UserError when the system refuses; what was there before stays
  */
-export function writeFileAtomic(file: string, contents: string | Uint8Array): void {
-  const temporary = `${file}.part`;
+export function writeFileAtomic(file: string, contents: string | Uint8Array, temporary: string = `${file}.part`): void {
   const descriptor = openToWrite(temporary, file);
   // Only now: what stands in the way of the temporary name is not ours to remove.
   beginTemporary(temporary);
@@ -203,7 +203,7 @@ function checkReplaceable(file: string): void {
  */
 export function checkWritable(dir: string): void {
   const created = makeDirectory(dir);
-  const probe = path.join(dir, 'probe.part');
+  const probe = path.join(dir, `probe-${process.pid}.part`);
   try {
     writeFileAtomic(probe, '');
     rmSync(probe);

@@ -1,3 +1,4 @@
+import type { Tiling } from './gemm/tilings.ts';
 import type { DeviceOptions } from './open-gpu.ts';
 
 /** One matrix-unit shape: D[M×N] (result) += A[M×K] · B[K×N] (component). */
@@ -28,6 +29,8 @@ export interface Capabilities {
   subgroupSizes: readonly [number, number];
   matrixShapes: readonly MatrixShape[];
   safeKernels: boolean;
+  /** What was measured to be fastest on this adapter, by keys of products; see gemm/tilings-file.ts. */
+  tilings: ReadonlyMap<string, Tiling>;
 }
 
 const WANTED: readonly string[] = [
@@ -41,7 +44,11 @@ interface DawnAdapterInfo extends GPUAdapterInfo {
   subgroupMatrixConfigs?: { M: number; N: number; K: number; componentType: string; resultComponentType: string }[];
 }
 
-export function capabilitiesOf(adapter: GPUAdapter, safeKernels: boolean, options: DeviceOptions): Capabilities {
+export function capabilitiesOf(
+  adapter: GPUAdapter,
+  safeKernels: boolean,
+  options: DeviceOptions,
+): Omit<Capabilities, 'tilings'> {
   const info = adapter.info as DawnAdapterInfo;
   const limits: Record<string, number> = {};
   for (const key in adapter.limits) {

@@ -1,6 +1,7 @@
 import { complain, UserError } from '../errors.ts';
 import type { Capabilities } from './capabilities.ts';
 import { byteLength, padded } from './dtype.ts';
+import type { ProductShape } from './gemm/tilings.ts';
 import { HostCopy } from './host-copy.ts';
 import type { Indices } from './indices.ts';
 import { type DeviceOptions, openGpu } from './open-gpu.ts';
@@ -30,6 +31,8 @@ export class Device {
   readonly capabilities: Capabilities;
   readonly scopes = new ScopeStack();
   readonly poison: boolean;
+  /** Told of each product on matrix units when it is launched. */
+  productWatch: ((shape: ProductShape) => void) | null = null;
   readonly #gpu: GPUDevice;
   readonly #pool: BufferPool;
   /** Buffers in host memory that the device writes. */

@@ -1,6 +1,7 @@
 import { create, globals } from 'webgpu';
 import { complain } from '../errors.ts';
 import { type Capabilities, capabilitiesOf } from './capabilities.ts';
+import { readTilings } from './gemm/tilings-file.ts';
 
 Object.assign(globalThis, globals);
 
@@ -58,5 +59,5 @@ export async function openGpu(options: DeviceOptions): Promise<{ gpu: GPUDevice;
     requiredFeatures: [...capabilities.features] as GPUFeatureName[],
     requiredLimits: capabilities.limits,
   });
-  return { gpu, capabilities };
+  return { gpu, capabilities: { ...capabilities, tilings: readTilings(capabilities) } };
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../errors.ts';
 
@@ -42,6 +42,24 @@ function linesOf(file: string, from: string): string[] {
  */
 export function expand(file: string, defines: Defines): string {
   return expandFile(file, defines, 'kernel', new Set(), []);
+}
+
+/**
+ * The text of a kernel file and of every file that it can include, whatever the defines: to see whether one has changed.
+ */
+export function sourceOf(file: string): string {
+  const all = readdirSync(KERNELS, { recursive: true, encoding: 'utf8' }).map((name) => name.replaceAll('\\', '/'));
+  const found = new Set([file]);
+  let text = '';
+  for (const name of found) {
+    const lines = linesOf(name, 'kernel').join('\n');
+    text += lines;
+    for (const [, target] of lines.matchAll(/#include "([^"]+)"/g)) {
+      const pattern = new RegExp(`^${target.replaceAll('.', '\\.').replaceAll(/\{\{\w+\}\}/g, '\\w+')}$`);
+      for (const each of all.filter((other) => pattern.test(other)).toSorted()) found.add(each);
+    }
+  }
+  return text;
 }
 
 /** @param outer the files that are being expanded around this one */

@@ -6,6 +6,7 @@ import { type Document, IGNORE_INDEX } from '../models/batch.ts';
 import { unsetLlama } from '../models/load.ts';
 import type { Capabilities } from '../tensor/capabilities.ts';
 import { Device } from '../tensor/device.ts';
+import { keyOf, type ProductShape } from '../tensor/gemm/tilings.ts';
 import { sharedBuffers } from '../tensor/reuse.ts';
 import type { TrainConfig } from './config.ts';
 import { MemoryLedger, type MemoryPart } from './memory-ledger.ts';
@@ -23,6 +24,8 @@ export interface RehearsedStep {
   hostBytes: number;
   /** Sizes of the buffers that serve the step; see {@link Device.reserve}. */
   buffers: number[];
+  /** Products on matrix units, the largest of each key. */
+  products: ProductShape[];
 }
 
 /**
@@ -49,6 +52,7 @@ export async function rehearse(
   });
   // The second micro-batch meets the gradients of the first, as the first one of later steps meets their buffer.
   const count = 2;
+  const products = watchProducts(device);
   const batch = largestBatch(rows, config.per_device_train_batch_size);
   await trainer.step(Array.from({ length: count }, () => batch));
   const buffers = sharedBuffers(ledger.usesOfStep());
@@ -59,7 +63,18 @@ export async function rehearse(
     parts: ledger.partsOf(peakBytes),
     hostBytes: device.hostMemory.peakReservedBytes,
     buffers,
+    products: [...products.values()],
   };
+}
+
+/** What is multiplied on a device from now on, by key. */
+function watchProducts(device: Device): ReadonlyMap<string, ProductShape> {
+  const products = new Map<string, ProductShape>();
+  device.productWatch = (shape) => {
+    const known = products.get(keyOf(shape));
+    if (!known || shape.m * shape.k > known.m * known.k) products.set(keyOf(shape), shape);
+  };
+  return products;
 }
 
 /** A micro-batch with as many tokens and as many targets as any of the run can have. */

@@ -35,7 +35,9 @@ export interface Gemm {
  * alpha · op(a) · op(b) + op(rider.a) · op(rider.b) + addend, with sums in f32.
  *
  * Leading dimensions are batches: equal in both operands, or all 1 (or absent) in one. Operands that exceed one
- * binding are cut. The order of additions depends on the shapes and the path alone.
+ * binding are cut. The order of additions depends on the shapes, the path and, on matrix units, on the tiling that is
+ * kept for such products (tilings-file.ts): the same machine with the same file gives the same bits, tuning again may
+ * change how sums are rounded.
  *
  * @returns [..., M, N] in `dtype`
  * @throws UserError for shapes that do not fit and for a forced path that this adapter or these operands lack

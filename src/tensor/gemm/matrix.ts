@@ -3,7 +3,19 @@ import { contiguous } from '../copy.ts';
 import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
 import { addendAccess, bindingsOf, type Product } from './product.ts';
-import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
+import { TILE_DEPTH } from './tiles.ts';
+import {
+  defaultTiling,
+  depthTiles,
+  evenSplits,
+  keyOf,
+  shapeOf,
+  suits,
+  TILE_NAMES,
+  TILES,
+  type TileShape,
+  type Tiling,
+} from './tilings.ts';
 
 const INVOCATIONS = 128;
 /**
@@ -11,31 +23,6 @@ const INVOCATIONS = 128;
  * bytes each workgroup is alone there and waits at its own barriers, at half the speed.
  */
 export const WORKGROUP_BYTES = 20480;
-
-/** What a workgroup computes. */
-interface TileShape {
-  /** Results of a workgroup, and of each of its four subgroups. */
-  TM: number;
-  TN: number;
-  WM: number;
-  WN: number;
-  /**
-   * Workgroups that keep a large GPU busy: the fewer registers each takes, the more run side by side. Where there are
-   * fewer, several share the depth of a tile.
-   */
-  enough: number;
-}
-
-const LARGE: TileShape = { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 };
-const MEDIUM: TileShape = { TM: 64, TN: 128, WM: 32, WN: 64, enough: 384 };
-const SMALL: TileShape = { TM: 64, TN: 64, WM: 32, WN: 32, enough: 768 };
-/** For products with LoRA's thin matrices, and for a few tokens at a time. */
-const NARROW: TileShape = { TM: 128, TN: 16, WM: 32, WN: 16, enough: 1024 };
-const FLAT: TileShape = { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 1024 };
-const SHAPES = [LARGE, MEDIUM, SMALL, NARROW, FLAT];
-
-/** Tiles of the depth that are worth a workgroup of their own. */
-const LEAST_TILES = 8;
 
 type Edges = 'aligned' | 'ragged';
 
@@ -100,7 +87,7 @@ const ADDENDS = ['f32', 'f16', 'own_f32'];
 
 /** Kernel variants of this file: every include in every place, but not every mixture of them. */
 export const variants: KernelVariant[] = [
-  ...SHAPES.flatMap((shape) =>
+  ...TILE_NAMES.flatMap((tile) =>
     combinations({
       a: ['plain', 'transposed'],
       b: ['plain', 'transposed'],
@@ -110,14 +97,14 @@ export const variants: KernelVariant[] = [
       output: ['f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .filter(({ tiled, edges, a, RIDER }) => !(tiled && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
-      .filter(({ tiled, b }) => !tiled || (shape.TN === TILE_COLUMNS && b === 'plain'))
+      .filter(({ tiled, b }) => !tiled || (suits(tile, true) && b === 'plain'))
       .map(({ a, b, tiled, edges, RIDER, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
         return {
           ...kernelOf({
-            shape,
+            shape: TILES[tile],
             transposeA: a !== 'plain',
             transposeB: b !== 'plain',
             tiled: tiled !== '',
@@ -150,33 +137,35 @@ export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capab
   );
 }
 
-/** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
-function shapeFor({ m, n, k, batch, tiled }: Product): TileShape {
-  if (m <= 16) return FLAT;
-  if (n <= 16 && !tiled) return NARROW;
-  const large = Math.ceil(m / LARGE.TM) * Math.ceil(n / LARGE.TN) * batch;
-  if (m > 64 && n > 64 && large * Math.max(1, Math.floor(k / TILE_DEPTH / LEAST_TILES)) >= LARGE.enough) return LARGE;
-  return tiled || n > 64 ? MEDIUM : SMALL;
-}
-
 const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width % 8 === 0) ? 'aligned' : 'ragged');
 
 const turned = ({ a, b }: { a: Tensor; b: Tensor }) => ({ a, b: contiguous(b.transpose()) });
 
-/** Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl. */
-export function matrixProduct(product: Product, units: 'matrix' | 'emulated'): void {
+/** The tiling that was measured to be the fastest for such a product on this adapter, or the default. */
+function tilingFor(product: Product): Tiling {
+  const { capabilities, productWatch } = product.a.device;
+  if (productWatch === null && capabilities.tilings.size === 0) return defaultTiling(product);
+  const shape = shapeOf(product);
+  productWatch?.(shape);
+  const tuned = capabilities.tilings.get(keyOf(shape));
+  return tuned && suits(tuned.tile, product.tiled) ? tuned : defaultTiling(product);
+}
+
+/**
+ * Launches the matrix-unit kernel for f16 operands; see kernels/gemm_matrix.wgsl.
+ *
+ * @param tiling tried by the tuner; the one kept for such products, or the default, if left out
+ */
+export function matrixProduct(product: Product, units: 'matrix' | 'emulated', tiling = tilingFor(product)): void {
   const { a, transposeA, b, transposeB, tiled, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
-  const shape = shapeFor(product);
+  const shape = TILES[tiling.tile];
   const r = product.rider?.a.shape[1] ?? 0;
   // Tiles have one direction, and the rider goes the same way: [r, n].
   const turns = tiled && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
-  // A depth of 0 is one tile of zeros.
-  const tiles = Math.max(1, Math.ceil(k / TILE_DEPTH));
-  const wanted = Math.floor(shape.enough / (rows * columns * batch));
-  const share = Math.ceil(tiles / Math.max(1, Math.min(wanted, Math.floor(tiles / LEAST_TILES))));
-  const splits = Math.ceil(tiles / share);
+  const tiles = depthTiles(k);
+  const { share, splits } = evenSplits(k, tiling.splits);
   const output = edgesOf(n, y.shape[2], column);
   const { C, bindings, has_addend } = addendAccess(product);
   device.scope(() => {

@@ -1,0 +1,127 @@
+import type { DType } from '../dtype.ts';
+import type { Product } from './product.ts';
+import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
+
+/** What a workgroup computes. */
+export interface TileShape {
+  /** Results of a workgroup, and of each of its four subgroups. */
+  TM: number;
+  TN: number;
+  WM: number;
+  WN: number;
+  /**
+   * Workgroups that keep a large GPU busy: the fewer registers each takes, the more run side by side. Where there are
+   * fewer, several share the depth of a tile.
+   */
+  enough: number;
+}
+
+/** The tile shapes of gemm_matrix.wgsl; the last two are for LoRA's thin matrices, and for a few tokens at a time. */
+export const TILES = {
+  '128x128': { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 },
+  '64x128': { TM: 64, TN: 128, WM: 32, WN: 64, enough: 384 },
+  '64x64': { TM: 64, TN: 64, WM: 32, WN: 32, enough: 768 },
+  '128x16': { TM: 128, TN: 16, WM: 32, WN: 16, enough: 1024 },
+  '16x128': { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 1024 },
+} as const satisfies Record<string, TileShape>;
+
+export type TileName = keyof typeof TILES;
+export const TILE_NAMES = Object.keys(TILES) as TileName[];
+
+/** How the work of a product on matrix units is cut up. */
+export interface Tiling {
+  tile: TileName;
+  /** Workgroups that share the depth of each tile; each adds up its part, and the parts are added in order. */
+  splits: number;
+}
+
+/** What decides how fast a product is. */
+export interface ProductShape extends Pick<Product, 'transposeA' | 'transposeB' | 'tiled' | 'batch' | 'm' | 'n' | 'k'> {
+  /** Depth of the rider; 0 without one. */
+  rider: number;
+  /** Dtype of the result. */
+  y: DType;
+  /** Dtype of what is added; `own`: the result itself collects. */
+  addend: DType | 'own' | 'none';
+}
+
+/** Tiles of the depth that are worth a workgroup of their own. */
+const LEAST_TILES = 8;
+/** Beyond so many times the workgroups that are enough, sharing brings nothing. */
+const MOST_OVER_ENOUGH = 2;
+
+export function shapeOf(product: Product): ProductShape {
+  const { transposeA, transposeB, tiled, batch, m, n, k, y } = product;
+  const addend = product.collects ? 'own' : (product.addend?.dtype ?? 'none');
+  const rider = product.rider?.a.shape[1] ?? 0;
+  return { transposeA, transposeB, tiled, batch, m, n, k, rider, y: y.dtype, addend };
+}
+
+const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
+
+/**
+ * The name under which a product's tiling is kept. Sizes that vary with the tokens of a batch are rounded up to a power of
+ * two: m, and the depth of a transposed a.
+ */
+export function keyOf({ transposeA, transposeB, tiled, batch, m, n, k, rider, y, addend }: ProductShape): string {
+  const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
+  const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
+  return `${order} ${size}${tiled ? ' tiled' : ''}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
+}
+
+/** Tiles along the depth; a depth of 0 is one tile of zeros. */
+export const depthTiles = (k: number) => Math.max(1, Math.ceil(k / TILE_DEPTH));
+
+/** Operands in tiles are read by kernels whose tiles are as wide. */
+export const suits = (tile: TileName, tiled: boolean) => !tiled || TILES[tile].TN === TILE_COLUMNS;
+
+type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'tiled'>;
+
+const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
+  Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
+
+/** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
+function defaultTile(sizes: Sizes): TileName {
+  const { m, n, k, tiled } = sizes;
+  if (m <= 16) return '16x128';
+  if (n <= 16 && !tiled) return '128x16';
+  const most = groupsOf('128x128', sizes) * Math.max(1, Math.floor(k / TILE_DEPTH / LEAST_TILES));
+  if (m > 64 && n > 64 && most >= TILES['128x128'].enough) return '128x128';
+  return tiled || n > 64 ? '64x128' : '64x64';
+}
+
+/** What is taken where nothing was measured. */
+export function defaultTiling(sizes: Sizes): Tiling {
+  const tile = defaultTile(sizes);
+  const wanted = Math.floor(TILES[tile].enough / groupsOf(tile, sizes));
+  return { tile, splits: Math.max(1, Math.min(wanted, Math.floor(depthTiles(sizes.k) / LEAST_TILES))) };
+}
+
+/** How many workgroups really share the depth when each takes as many of its tiles as the others, but for the last. */
+export function evenSplits(k: number, splits: number): { share: number; splits: number } {
+  const tiles = depthTiles(k);
+  const share = Math.ceil(tiles / Math.min(splits, tiles));
+  return { share, splits: Math.ceil(tiles / share) };
+}
+
+/** Tilings that may be the fastest for a product: the default first, then others. */
+export function candidates(sizes: Sizes): Tiling[] {
+  const { m, n, k, tiled } = sizes;
+  const found = [defaultTiling(sizes)];
+  const names = TILE_NAMES.filter((tile) => suits(tile, tiled));
+  const results = (tile: TileName) => groupsOf(tile, sizes) * TILES[tile].TM * TILES[tile].TN;
+  const least = Math.min(...names.map(results));
+  for (const tile of names) {
+    const { TM, TN, enough } = TILES[tile];
+    // Mostly padding, or thin tiles for what is not thin.
+    if (results(tile) > 4 * least || (TM < 64 && m > 4 * TM) || (TN < 64 && n > 4 * TN)) continue;
+    const most = Math.min((MOST_OVER_ENOUGH * enough) / groupsOf(tile, sizes), depthTiles(k) / LEAST_TILES);
+    for (let power = 1; power === 1 || power <= most; power *= 2)
+      for (const wanted of power === 1 ? [1] : [power, 1.5 * power]) {
+        const { splits } = evenSplits(k, wanted);
+        const known = found.some((other) => other.tile === tile && evenSplits(k, other.splits).splits === splits);
+        if (!known && (wanted === 1 || wanted <= most)) found.push({ tile, splits });
+      }
+  }
+  return found;
+}

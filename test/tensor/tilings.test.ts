@@ -1,0 +1,172 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { quantizeNf4 } from '../../src/quant/nf4.ts';
+import { Device } from '../../src/tensor/device.ts';
+import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
+import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
+import {
+  candidates,
+  defaultTiling,
+  evenSplits,
+  keyOf,
+  type ProductShape,
+  TILE_NAMES,
+  TILES,
+  type Tiling,
+} from '../../src/tensor/gemm/tilings.ts';
+import { writeTilings } from '../../src/tensor/gemm/tilings-file.ts';
+import { Tensor } from '../../src/tensor/tensor.ts';
+import { compare, normals } from '../support/check-op.ts';
+import { temporaryDirectory } from '../support/model-files.ts';
+
+const shape = (values: Partial<ProductShape>): ProductShape => ({
+  transposeA: false,
+  transposeB: false,
+  tiled: false,
+  batch: 1,
+  m: 8192,
+  n: 4096,
+  k: 4096,
+  rider: 0,
+  y: 'f16',
+  addend: 'none',
+  ...values,
+});
+
+describe('keys', () => {
+  test('name all that matters for speed', () => {
+    const others: Partial<ProductShape>[] = [
+      {},
+      { transposeA: true },
+      { transposeB: true },
+      { tiled: true },
+      { batch: 2 },
+      { m: 4096 },
+      { n: 4104 },
+      { k: 4104 },
+      { rider: 16 },
+      { y: 'f32' },
+      { addend: 'f16' },
+      { addend: 'f32' },
+      { addend: 'own' },
+    ];
+    expect(new Set(others.map((values) => keyOf(shape(values)))).size).toBe(others.length);
+    expect(keyOf(shape({ tiled: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
+      'NN 8192x4096x4096 tiled rider f32 + f32',
+    );
+  });
+
+  test('are the same for batches of a few tokens more or less', () => {
+    for (const tokens of [4097, 5000, 8191]) {
+      expect(keyOf(shape({ m: tokens }))).toBe(keyOf(shape({ m: 8192 })));
+      const turned = { transposeA: true, m: 16 };
+      expect(keyOf(shape({ ...turned, k: tokens }))).toBe(keyOf(shape({ ...turned, k: 8192 })));
+    }
+    expect([0, 1, 2, 3].map((m) => keyOf(shape({ m })).split('x')[0])).toEqual(['NN 0', 'NN 1', 'NN 2', 'NN 4']);
+  });
+});
+
+test('what is taken where nothing was measured', () => {
+  const taken = (values: Partial<ProductShape>) => {
+    const { tile, splits } = defaultTiling(shape(values));
+    return `${tile}/${splits}`;
+  };
+  expect(taken({})).toBe('128x128/1');
+  expect(taken({ m: 512, n: 1024 })).toBe('128x128/8');
+  expect(taken({ m: 16 })).toBe('16x128/16');
+  expect(taken({ m: 16, tiled: true, k: 64 })).toBe('16x128/1');
+  expect(taken({ n: 16 })).toBe('128x16/16');
+  expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
+  expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
+  expect(taken({ m: 64, n: 64, k: 0 })).toBe('64x64/1');
+});
+
+describe('candidates', () => {
+  const shapes: Partial<ProductShape>[] = [{}, { m: 16 }, { n: 16 }, { n: 16, tiled: true }, { m: 1, n: 1, k: 1 }];
+  test.each([...shapes, { m: 16, k: 8192, transposeA: true }, { batch: 40, m: 70, n: 77, k: 40 }])(
+    'of %j',
+    (values) => {
+      const sizes = shape(values);
+      const found = candidates(sizes);
+      expect(found[0]).toEqual(defaultTiling(sizes));
+      const names = found.map(({ tile, splits }) => `${tile}/${splits}`);
+      expect(new Set(names).size).toBe(names.length);
+      for (const { tile, splits } of found) {
+        if (sizes.tiled) expect(TILES[tile].TN).toBe(128);
+        expect(evenSplits(sizes.k, splits).splits).toBe(splits);
+      }
+    },
+  );
+
+  test('are other tiles and other splits, and no thin tiles for what is not thin', () => {
+    const deep = candidates(shape({ m: 16, k: 8192, transposeA: true }));
+    expect(new Set(deep.map(({ tile }) => tile)).size).toBeGreaterThan(1);
+    expect(deep.filter(({ tile }) => tile === '16x128').length).toBeGreaterThan(4);
+    expect(candidates(shape({})).map(({ tile }) => tile)).toEqual(['128x128', '64x128', '64x64']);
+  });
+});
+
+describe('products', () => {
+  /** One for each tile shape, alone and with several workgroups a tile; the depth tells their keys apart. */
+  const products = TILE_NAMES.flatMap((tile) => [1, 3].map((splits) => ({ tile, splits }))).map((tiling, i) => ({
+    tiling,
+    m: 40,
+    n: 24,
+    k: 520 + 8 * i,
+  }));
+  const tiledKey = keyOf(shape({ m: 5, n: 72, k: 200, tiled: true, y: 'f32' }));
+  let device: Device;
+  let path: GemmPath;
+
+  beforeAll(async () => {
+    vi.stubEnv('DAWNTUNE_CACHE', temporaryDirectory());
+    const plain = await Device.open();
+    const { capabilities } = plain;
+    plain.close();
+    expect(capabilities.tilings.size).toBe(0);
+    const kept = products.map(({ tiling, m, n, k }): [string, Tiling] => [
+      keyOf(shape({ m, n, k, y: 'f32', addend: 'f32' })),
+      tiling,
+    ]);
+    writeTilings(capabilities, new Map([...kept, [tiledKey, { tile: '64x64', splits: 1 }]]));
+    device = await Device.open({ poison: true });
+    path = usableMatrixShape(capabilities) ? 'matrix' : 'emulated';
+  });
+  afterAll(() => {
+    vi.unstubAllEnvs();
+    device.close();
+  });
+
+  test.each(products)('go by what is kept, with the right result: $tiling', async ({ tiling, m, n, k }) => {
+    await device.scopeAsync(async () => {
+      const [a, b] = [
+        [m, k],
+        [k, n],
+      ].map((sizes, i) => Tensor.from(device, normals(sizes[0] * sizes[1], i + 1), sizes, 'f16'));
+      const addend = Tensor.from(device, normals(m * n, 3), [m, n]);
+      const run = () => gemm({ a, b, addend, dtype: 'f32', path });
+      const [main, ...others] = await device.profile(() => device.scope(() => void run()));
+      const { TM, TN } = TILES[tiling.tile];
+      expect(main).toMatchObject({ defines: { TM, TN }, params: { splits: tiling.splits } });
+      expect(others.map(({ label }) => label)).toEqual(tiling.splits === 1 ? [] : ['gemm_split.wgsl:main']);
+      const [av, bv, cv] = [await a.numbers(), await b.numbers(), await addend.numbers()];
+      const expected = Float64Array.from(cv);
+      for (let i = 0; i < m * n; i++)
+        for (let q = 0; q < k; q++) expected[i] += av[Math.floor(i / n) * k + q] * bv[q * n + (i % n)];
+      const result = await run().numbers();
+      compare('against f64', result, expected, 1e-5);
+      expect(await run().numbers(), 'again').toEqual(result);
+    });
+  });
+
+  test('with an operand in tiles take no tile shape that cannot read them', async () => {
+    await device.scopeAsync(async () => {
+      const b = quantizeNf4(Tensor.from(device, normals(200 * 72, 1), [200, 72]));
+      const a = Tensor.from(device, normals(5 * 200, 2), [5, 200], 'f16');
+      const expected = await gemm({ a, b: b.dense('f16'), dtype: 'f32', path: 'portable' }).numbers();
+      const watched: string[] = [];
+      device.productWatch = (each) => watched.push(keyOf(each));
+      compare('tiled', await gemm({ a, b, dtype: 'f32', path }).numbers(), expected, 1e-5);
+      expect(watched).toEqual([tiledKey]);
+    });
+  });
+});
