@@ -1,7 +1,7 @@
 /** Writes data/tiny: conversations to fine-tune on, and questions that none of them asks. */
 import { mkdirSync } from 'node:fs';
 import { Random } from '../../src/data/random.ts';
-import { writeFileAtomic } from '../../src/formats/write-file.ts';
+import { writeFileAtomic } from '../../src/files/write-file.ts';
 import { answerText, type Question, questionText, randomQuestion, SMALL_TALK } from './conversations.ts';
 import { decimal, pairKey } from './decimal.ts';
 

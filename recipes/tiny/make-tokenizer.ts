@@ -2,8 +2,8 @@
 import { mkdirSync } from 'node:fs';
 import { CHAT_TEMPLATES } from '../../src/data/chat-template.ts';
 import { Random } from '../../src/data/random.ts';
+import { writeFileAtomic } from '../../src/files/write-file.ts';
 import { addedToken, byteLevelBpeJson, LLAMA3_WORDS } from '../../src/formats/byte-level-bpe.ts';
-import { writeFileAtomic } from '../../src/formats/write-file.ts';
 import { answerText, questionText, randomQuestion, SMALL_TALK } from './conversations.ts';
 import { corpusDocument, textOf } from './corpus.ts';
 import { byteAlphabet, trainMerges } from './train-bpe.ts';

@@ -11,7 +11,7 @@ export function demoCommand(): Command {
     .option('--config <recipe.yaml>', 'recipe', 'recipes/tiny.yaml')
     .action(async ({ config: recipe }: { config: string }) => {
       const began = performance.now();
-      const { checkWritable } = await import('../formats/write-file.ts');
+      const { checkWritable } = await import('../files/write-file.ts');
       const { Device } = await import('../tensor/device.ts');
       const { trainConfigOf } = await import('./train-options.ts');
       const { finetune, openSession } = await import('../train/finetune.ts');

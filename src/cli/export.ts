@@ -90,7 +90,7 @@ async function runExport(flags: ExportFlags): Promise<void> {
       remedy: 'add --adapter with the directory of a PEFT adapter',
     });
   const { readImportanceMatrix } = await import('../formats/gguf/imatrix.ts');
-  const { makeDirectory } = await import('../formats/write-file.ts');
+  const { makeDirectory } = await import('../files/write-file.ts');
   const { writeModel } = await import('../train/outputs.ts');
   const options = {
     splitMaxBytes: flags.splitMaxSize === undefined ? undefined : parseSize(flags.splitMaxSize),

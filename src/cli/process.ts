@@ -1,4 +1,4 @@
-import { removeTemporaries, watchTemporaries } from '../formats/write-file.ts';
+import { removeTemporaries, watchTemporaries } from '../files/write-file.ts';
 import { reportError } from './run.ts';
 
 /** Exit codes of a process that a signal ended, as shells count them. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
+import { checkWritable } from '../files/write-file.ts';
 import { tokenizerMetadata } from '../formats/gguf/tokenizer.ts';
-import { checkWritable } from '../formats/write-file.ts';
 import { Device } from '../tensor/device.ts';
 import { freeMemory } from '../tensor/device-memory.ts';
 import type { TrainConfig } from '../train/config.ts';

@@ -15,7 +15,7 @@ export function tuneCommand(): Command {
     .addHelpText('after', NOTES)
     .option('--config <recipe.yaml>', 'YAML recipe with any of the keys below; flags win over it');
   return addTrainOptions(command).action(async (flags: Record<string, string | undefined>) => {
-    const { checkWritable } = await import('../formats/write-file.ts');
+    const { checkWritable } = await import('../files/write-file.ts');
     const { Device } = await import('../tensor/device.ts');
     const { freeMemory } = await import('../tensor/device-memory.ts');
     const { usableMatrixShape } = await import('../tensor/gemm/matrix.ts');

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { clipped, UserError } from '../errors.ts';
+import { readJsonFile } from '../files/json.ts';
 import { toFloat32 } from './elements.ts';
-import { readJsonFile } from './json.ts';
 import { type SafetensorsEntry, SafetensorsFile } from './safetensors.ts';
 
 const SINGLE = 'model.safetensors';

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { clipped, complain, UserError } from '../errors.ts';
-import { readJsonFile } from './json.ts';
+import { readJsonFile } from '../files/json.ts';
 
 /** Larger than any model, small enough that a damaged file asks for nothing absurd. */
 const count = z

@@ -1,12 +1,12 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { complain, UserError } from '../errors.ts';
+import { readJsonFile } from '../files/json.ts';
+import { writeFileAtomic } from '../files/write-file.ts';
 import { fromFloat32, toFloat32 } from './elements.ts';
-import { readJsonFile } from './json.ts';
 import { type PeftConfig, parsePeftConfig, peftConfigJson, rankOf } from './peft-config.ts';
 import { SafetensorsFile } from './safetensors.ts';
 import { writeSafetensors } from './safetensors-writer.ts';
-import { writeFileAtomic } from './write-file.ts';
 
 const CONFIG = 'adapter_config.json';
 const WEIGHTS = 'adapter_model.safetensors';

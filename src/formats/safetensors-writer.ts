@@ -1,6 +1,6 @@
+import { writeLargeFile } from '../files/write-file.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import { SAFETENSORS_BYTES, type SafetensorsDtype } from './safetensors-header.ts';
-import { writeLargeFile } from './write-file.ts';
 
 /** A tensor to be written; its bytes are asked for when its turn comes. */
 export interface TensorSource {

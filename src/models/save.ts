@@ -1,12 +1,12 @@
 import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
+import { readJsonFile } from '../files/json.ts';
+import { writeFileAtomic } from '../files/write-file.ts';
 import { fromFloat32 } from '../formats/elements.ts';
 import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
 import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 import { type LlamaConfig, llamaConfigJson } from '../formats/hf-config.ts';
-import { readJsonFile } from '../formats/json.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
-import { writeFileAtomic } from '../formats/write-file.ts';
 import { castTo } from '../tensor/copy.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Llama } from './llama.ts';

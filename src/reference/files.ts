@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import type { z } from 'zod';
 import { UserError } from '../errors.ts';
+import { readJsonFile } from '../files/json.ts';
 import { toFloat32 } from '../formats/elements.ts';
-import { readJsonFile } from '../formats/json.ts';
 import { SafetensorsFile } from '../formats/safetensors.ts';
 import type { SafetensorsDtype } from '../formats/safetensors-header.ts';
 

@@ -1,11 +1,11 @@
 import path from 'node:path';
 import { type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
+import { fillDirectory, makeDirectory, writeFileAtomic } from '../files/write-file.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import type { Mix } from '../formats/gguf/mixes.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
-import { fillDirectory, makeDirectory, writeFileAtomic } from '../formats/write-file.ts';
 import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
 import type { WeightRows } from '../models/weight-rows.ts';

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { complain, UserError } from '../../errors.ts';
-import { readJsonFile } from '../json.ts';
+import { readJsonFile } from '../../files/json.ts';
 import type { GgufValue } from './byte-writer.ts';
 import { isGguf, readGgufHeader } from './reader.ts';
 import { readTokenizerFiles, TOKEN_TYPE, WORDS } from './tokenizer-files.ts';

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { complain, explained } from '../../errors.ts';
+import { beginTemporary, discardTemporary, publishTemporary } from '../../files/write-file.ts';
 import { sizeOf } from '../../tensor/shape.ts';
-import { beginTemporary, discardTemporary, publishTemporary } from '../write-file.ts';
 import { ByteWriter, type GgufValue } from './byte-writer.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
 

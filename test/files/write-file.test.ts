@@ -1,7 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { writeSafetensors } from '../../src/formats/safetensors-writer.ts';
 import {
   checkWritable,
   fillDirectory,
@@ -9,7 +8,8 @@ import {
   removeTemporaries,
   watchTemporaries,
   writeFileAtomic,
-} from '../../src/formats/write-file.ts';
+} from '../../src/files/write-file.ts';
+import { writeSafetensors } from '../../src/formats/safetensors-writer.ts';
 import { temporaryDirectory } from '../support/model-files.ts';
 
 const FULL = '/dev/full';
