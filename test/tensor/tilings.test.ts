@@ -74,7 +74,7 @@ test('what is taken where nothing was measured', () => {
   expect(taken({ m: 512, n: 1024 })).toBe('128x128/8');
   expect(taken({ m: 16 })).toBe('16x128/16');
   expect(taken({ m: 16, tiled: true, k: 64 })).toBe('16x128/1');
-  expect(taken({ n: 16 })).toBe('128x16/16');
+  expect(taken({ n: 16 })).toBe('128x16/8');
   expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
   expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
   expect(taken({ m: 64, n: 64, k: 0 })).toBe('64x64/1');

@@ -10,8 +10,8 @@ export interface TileShape {
   WM: number;
   WN: number;
   /**
-   * Workgroups that keep a large GPU busy: the fewer registers each takes, the more run side by side. Where there are
-   * fewer, several share the depth of a tile.
+   * Workgroups that keep a large GPU busy, as measured for the products of an 8B model on an NVIDIA H200 (`tune`), which
+   * runs two to four of them side by side on each of 132 cores. Where there are fewer, several share the depth of a tile.
    */
   enough: number;
 }
@@ -19,10 +19,10 @@ export interface TileShape {
 /** The tile shapes of gemm_matrix.wgsl; the last two are for LoRA's thin matrices, and for a few tokens at a time. */
 export const TILES = {
   '128x128': { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 },
-  '64x128': { TM: 64, TN: 128, WM: 32, WN: 64, enough: 384 },
-  '64x64': { TM: 64, TN: 64, WM: 32, WN: 32, enough: 768 },
-  '128x16': { TM: 128, TN: 16, WM: 32, WN: 16, enough: 1024 },
-  '16x128': { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 1024 },
+  '64x128': { TM: 64, TN: 128, WM: 32, WN: 64, enough: 256 },
+  '64x64': { TM: 64, TN: 64, WM: 32, WN: 32, enough: 512 },
+  '128x16': { TM: 128, TN: 16, WM: 32, WN: 16, enough: 512 },
+  '16x128': { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 512 },
 } as const satisfies Record<string, TileShape>;
 
 export type TileName = keyof typeof TILES;

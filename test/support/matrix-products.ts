@@ -1,0 +1,24 @@
+import type { GemmPath } from '../../src/tensor/gemm/gemm.ts';
+import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
+import { Tensor } from '../../src/tensor/tensor.ts';
+import { normals } from './check-op.ts';
+import { testDevice } from './device.ts';
+
+const device = await testDevice();
+export const units = usableMatrixShape(device.capabilities) !== undefined;
+/**
+ * Real matrix units where there are some, else the same kernel without them: of that a few variants, since a software
+ * driver compiles each for many seconds.
+ */
+export const path: GemmPath = units ? 'matrix' : 'emulated';
+
+export const random = (seed: number, shape: number[], dtype: 'f32' | 'f16' = 'f16') =>
+  Tensor.from(
+    device,
+    normals(
+      shape.reduce((x, y) => x * y, 1),
+      seed,
+    ),
+    shape,
+    dtype,
+  );

@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'vitest';
+import { quantizeNf4 } from '../../src/quant/nf4.ts';
+import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
+import { compare } from '../support/check-op.ts';
+import { testDevice } from '../support/device.ts';
+import { path, random, units } from '../support/matrix-products.ts';
+import { OPERATION_TOLERANCE } from '../support/operation-tolerances.ts';
+
+const device = await testDevice();
+
+describe(path, () => {
+  test.skipIf(!units).each([
+    ['many small matrices', 3, 40, 48, 24],
+    ['large tiles', 256, 70, 77, 40],
+  ])('batches: %s', async (_, batch, m, n, k) => {
+    await device.scopeAsync(async () => {
+      const [a, b] = [random(1, [batch, m, k]), random(2, [batch, k, n])];
+      const run = (which: GemmPath) => gemm({ a, b, dtype: 'f32', path: which }).numbers();
+      compare('batch', await run(path), await run('portable'), OPERATION_TOLERANCE.f32);
+    });
+  });
+
+  for (const transposeB of [false, true])
+    for (const r of [16, 3])
+      test.skipIf(!units && r !== 16)(`a rider of depth ${r}, ${transposeB ? 'NT' : 'NN'}`, async () => {
+        await device.scopeAsync(async () => {
+          const [m, n, k] = [units ? 150 : 12, 136, 72];
+          const a = random(1, [m, k]);
+          const b = random(2, transposeB ? [n, k] : [k, n]);
+          const rider = { a: random(3, [m, r]), b: random(4, transposeB ? [n, r] : [r, n]) };
+          const run = (which: GemmPath, dtype: 'f32' | 'f16') => gemm({ a, b, rider, transposeB, dtype, path: which });
+          const expected = await run('portable', 'f32').numbers();
+          compare('rider', await run(path, 'f32').numbers(), expected, OPERATION_TOLERANCE.f32);
+          compare('rider, f16', await run(path, 'f16').numbers(), expected, OPERATION_TOLERANCE.f16);
+        });
+      });
+
+  // Quantised weights come in tiles: widths that are no multiples of a tile, and one that has no tiles at all.
+  const weights = units
+    ? [
+        [192, 320],
+        [200, 72],
+        [70, 136],
+        [64, 129],
+      ]
+    : [[200, 72]];
+  for (const transposeB of [false, true])
+    for (const [rows, columns] of weights)
+      test(`nf4 weight ${rows}x${columns} ${transposeB ? 'NT' : 'NN'}`, async () => {
+        await device.scopeAsync(async () => {
+          const weight = quantizeNf4(random(1, [rows, columns], 'f32'));
+          const [n, k] = transposeB ? [rows, columns] : [columns, rows];
+          for (const m of units ? [5, 90, 140] : [5]) {
+            const a = random(2, [m, k]);
+            const options = { a, transposeB, dtype: 'f32' } as const;
+            const expected = gemm({ ...options, b: weight.dense('f16'), path: 'portable' });
+            const result = gemm({ ...options, b: weight, path });
+            expect(result.shape).toEqual([m, n]);
+            compare(`${m} rows`, await result.numbers(), await expected.numbers(), OPERATION_TOLERANCE.f32);
+          }
+        });
+      });
+});
