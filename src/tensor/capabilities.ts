@@ -1,5 +1,5 @@
+import type { DeviceOptions } from './device-options.ts';
 import type { Tiling } from './gemm/tilings.ts';
-import type { DeviceOptions } from './open-gpu.ts';
 
 /** One matrix-unit shape: D[M×N] (result) += A[M×K] · B[K×N] (component). */
 export interface MatrixShape {

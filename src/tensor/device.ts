@@ -1,10 +1,11 @@
 import { complain, UserError } from '../errors.ts';
 import type { Capabilities } from './capabilities.ts';
+import type { DeviceOptions } from './device-options.ts';
 import { byteLength, padded } from './dtype.ts';
 import type { ProductShape } from './gemm/tilings.ts';
 import { HostCopy } from './host-copy.ts';
 import type { Indices } from './indices.ts';
-import { type DeviceOptions, openGpu } from './open-gpu.ts';
+import { openGpu } from './open-gpu.ts';
 import { type KernelChoice, PipelineCache } from './pipelines.ts';
 import { BufferPool, type MemoryCount, type PoolWatch } from './pool.ts';
 import { CommandQueue, type Range, type WorkCount } from './queue.ts';

@@ -1,5 +1,5 @@
 import { Device } from '../../src/tensor/device.ts';
-import type { DeviceOptions } from '../../src/tensor/open-gpu.ts';
+import type { DeviceOptions } from '../../src/tensor/device-options.ts';
 
 let shared: Promise<Device> | null = null;
 

@@ -2,14 +2,13 @@ import type { Capabilities, MatrixShape } from '../capabilities.ts';
 import { contiguous } from '../copy.ts';
 import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
-import { addendAccess, bindingsOf, type Product } from './product.ts';
+import { addendAccess, bindingsOf, type Product, shapeOf } from './product.ts';
 import { TILE_DEPTH } from './tiles.ts';
 import {
   defaultTiling,
   depthTiles,
   evenSplits,
   keyOf,
-  shapeOf,
   suits,
   TILE_NAMES,
   TILES,

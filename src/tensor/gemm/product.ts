@@ -1,14 +1,12 @@
 import type { Tensor } from '../tensor.ts';
+import type { ProductShape, ProductSizes } from './tilings.ts';
 
 /** A matrix product as kernels see it: dense operands of rank three that each fit one binding. */
-export interface Product {
+export interface Product extends ProductSizes {
   /** [batch, m, k], or [batch, k, m] if transposed; batch may be 1 for all. */
   a: Tensor;
-  transposeA: boolean;
   /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. With `tiled` its tiles, see tiles.ts. */
   b: Tensor;
-  transposeB: boolean;
-  tiled: boolean;
   /** A second product that is added: [m, r] and [r, n], or [n, r] with transposeB. */
   rider: { a: Tensor; b: Tensor } | null;
   alpha: number;
@@ -19,10 +17,13 @@ export interface Product {
   /** Adds to what y (f32) holds, instead of an addend. */
   collects: boolean;
   column: number;
-  batch: number;
-  m: number;
-  n: number;
-  k: number;
+}
+
+export function shapeOf(product: Product): ProductShape {
+  const { transposeA, transposeB, tiled, batch, m, n, k, y } = product;
+  const addend = product.collects ? 'own' : (product.addend?.dtype ?? 'none');
+  const rider = product.rider?.a.shape[1] ?? 0;
+  return { transposeA, transposeB, tiled, batch, m, n, k, rider, y: y.dtype, addend };
 }
 
 /** What kernels include to read the addend, whose binding falls away where it is y: one buffer cannot be bound twice. */

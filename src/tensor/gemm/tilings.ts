@@ -1,5 +1,4 @@
 import type { DType } from '../dtype.ts';
-import type { Product } from './product.ts';
 import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
 
 /** What a workgroup computes. */
@@ -35,8 +34,21 @@ export interface Tiling {
   splits: number;
 }
 
+/** Sizes of a product of [m, k] and [k, n], and how its operands lie. */
+export interface ProductSizes {
+  /** a is [k, m], b is [n, k]. */
+  transposeA: boolean;
+  transposeB: boolean;
+  /** b lies tile after tile, see tiles.ts. */
+  tiled: boolean;
+  batch: number;
+  m: number;
+  n: number;
+  k: number;
+}
+
 /** What decides how fast a product is. */
-export interface ProductShape extends Pick<Product, 'transposeA' | 'transposeB' | 'tiled' | 'batch' | 'm' | 'n' | 'k'> {
+export interface ProductShape extends ProductSizes {
   /** Depth of the rider; 0 without one. */
   rider: number;
   /** Dtype of the result. */
@@ -49,13 +61,6 @@ export interface ProductShape extends Pick<Product, 'transposeA' | 'transposeB' 
 const LEAST_TILES = 8;
 /** Beyond so many times the workgroups that are enough, sharing brings nothing. */
 const MOST_OVER_ENOUGH = 2;
-
-export function shapeOf(product: Product): ProductShape {
-  const { transposeA, transposeB, tiled, batch, m, n, k, y } = product;
-  const addend = product.collects ? 'own' : (product.addend?.dtype ?? 'none');
-  const rider = product.rider?.a.shape[1] ?? 0;
-  return { transposeA, transposeB, tiled, batch, m, n, k, rider, y: y.dtype, addend };
-}
 
 const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
 
