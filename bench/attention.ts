@@ -67,7 +67,8 @@ const ROUND_TIME = 30;
 /** Median milliseconds of one launch; what it launches has been compiled, or the GPU would rest after its warm-up. */
 async function time(run: () => void): Promise<number> {
   const finish = () => device.finish();
-  const { least } = await clocked(run, finish, { ...WARM_UP, iterations: 1, repeats: 1 });
+  // Several launches, or the wait at the end would be most of what is timed.
+  const { least } = await clocked(run, finish, { ...WARM_UP, iterations: 3, repeats: real ? 10 : 1 });
   const repeats = Math.ceil(ROUND_TIME / least);
   return (await clocked(run, finish, { ...WARM_UP, iterations: 5, repeats })).median;
 }
