@@ -9,7 +9,7 @@ import { tuneCommand } from './tune.ts';
 
 const EXAMPLES = `
 Examples:
-  npx tsx train.ts --config recipes/tiny.yaml --max-steps 3
+  npx tsx train.ts --config recipes/tiny.yaml --max-steps 20 --output-dir outputs/trial
   npx tsx train.ts --model path/to/Llama-3.1-8B --dataset chats.jsonl --chat-template llama-3.1 --output-dir outputs/mine
   npx tsx train.ts generate --model path/to/Llama-3.1-8B --adapter outputs/mine/adapter "Is 9.11 larger than 9.9?"
   npx tsx train.ts export --model path/to/Llama-3.1-8B --adapter outputs/mine/adapter --out outputs/mine --gguf q8_0

@@ -3,7 +3,7 @@ import { addTrainOptions, trainConfigOf } from './train-options.ts';
 
 const EXAMPLES = `
 Examples:
-  npx tsx train.ts --config recipes/tiny.yaml --max-steps 3
+  npx tsx train.ts --config recipes/tiny.yaml --max-steps 20 --output-dir outputs/trial
   npx tsx train.ts --config recipes/llama-3.1-8b-qlora.yaml --model path/to/Llama-3.1-8B --dataset chats.jsonl \\
       --r 32 --lora-alpha 32 --gradient-checkpointing full --save-merged bfloat16 --save-gguf q8_0
   npx tsx train.ts --target-modules q_proj,v_proj --no-packing --load-in-4bit false
