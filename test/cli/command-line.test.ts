@@ -11,7 +11,7 @@ describe('help', () => {
     for (const name of ['train', 'generate', 'export', 'doctor', 'reference', 'demo'])
       expect(out).toContain(`  ${name} `);
     expect(out).toContain('train.ts train --help');
-    expect(out).toContain('--config recipes/tiny.yaml --max-steps 3');
+    expect(out).toContain('--config recipes/tiny.yaml --max-steps 20');
   });
 
   test('of train explains every key of the configuration with its default', async () => {
