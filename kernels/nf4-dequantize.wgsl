@@ -1,4 +1,6 @@
-// NF4 codes back to dense f32 or f16, row-major or in tiles: one thread unpacks one word of eight codes.
+// NF4 codes back to dense f32 or f16, row-major or in tiles: a thread unpacks four words of eight codes,
+// which threads side by side have side by side. All are loaded, with their scales, before one is unpacked: a scale is
+// found by loads that wait for each other.
 #include "include/grid.wgsl"
 #include "include/exact.wgsl"
 #include "include/nf4_scale_{{SCALE}}.wgsl"
@@ -21,11 +23,20 @@ struct Params {
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   load_codes(lane);
-  let word = flat_group(group, groups) * 256u + lane;
-  if (word * 8u >= p.count) {
-    return;
+  let first = flat_group(group, groups) * 1024u + lane;
+  let last = (p.count - 1u) / 8u;
+  var bits: array<u32, 4>;
+  var scales: array<f32, 4>;
+#unroll i in 0..4
+  let word = min(first + i * 256u, last);
+  bits[i] = packed[word];
+  scales[i] = scale_of(p.first_block + word * 8u / BLOCK, p.zero);
+#end
+#unroll i in 0..4
+  let word = first + i * 256u;
+  if (word <= last) {
+    let unscaled = weights(bits[i]);
+    y_put8(place_of(word), unscaled[0] * scales[i], unscaled[1] * scales[i], p.count);
   }
-  let scale = scale_of(p.first_block + word * 8u / BLOCK, p.zero);
-  let unscaled = weights(packed[word]);
-  y_put8(place_of(word), unscaled[0] * scale, unscaled[1] * scale, p.count);
+#end
 }

@@ -38,11 +38,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let start = (group.x * p.tiles + k / 32u) * 512u + k % 32u * 16u + columns;
 #unroll step in 0..8
-  y[start + step * 16u] = vec4u(
-    pack_half(vec2f(rows[0][step / 4u][step % 4u], rows[1][step / 4u][step % 4u])),
-    pack_half(vec2f(rows[2][step / 4u][step % 4u], rows[3][step / 4u][step % 4u])),
-    pack_half(vec2f(rows[4][step / 4u][step % 4u], rows[5][step / 4u][step % 4u])),
-    pack_half(vec2f(rows[6][step / 4u][step % 4u], rows[7][step / 4u][step % 4u])),
+  let quad = step / 4u;
+  let c = step % 4u;
+  y[start + step * 16u] = pack_eight(
+    vec4f(rows[0][quad][c], rows[1][quad][c], rows[2][quad][c], rows[3][quad][c]),
+    vec4f(rows[4][quad][c], rows[5][quad][c], rows[6][quad][c], rows[7][quad][c]),
   );
 #end
 }

@@ -1,3 +1,5 @@
+const LARGEST_HALF = 0x477fe000u; // 65504 as f32; bits of magnitudes order like the numbers, NaN above all.
+
 // f32 pair to packed f16 pair. WGSL leaves values beyond the f16 range undefined; training needs them as infinity,
 // so that the finite check of loss scaling sees an overflow.
 fn pack_half(v: vec2f) -> u32 {
@@ -13,4 +15,23 @@ fn pack_half(v: vec2f) -> u32 {
     packed = (packed & 0xffffu) | ((sign.y | select(0x7c00u, 0x7e00u, magnitude.y > 0x7f800000u)) << 16u);
   }
   return packed;
+}
+
+// The same of four and of eight values, with one condition for all: hardly any are out of range.
+fn pack_quad(v: vec4f) -> vec2u {
+  let magnitudes = bitcast<vec4u>(v) & vec4u(0x7fffffffu);
+  let most = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w));
+  if (most > LARGEST_HALF) {
+    return vec2u(pack_half(v.xy), pack_half(v.zw));
+  }
+  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+}
+
+fn pack_eight(low: vec4f, high: vec4f) -> vec4u {
+  let magnitudes = max(bitcast<vec4u>(low) & vec4u(0x7fffffffu), bitcast<vec4u>(high) & vec4u(0x7fffffffu));
+  let most = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w));
+  if (most > LARGEST_HALF) {
+    return vec4u(pack_half(low.xy), pack_half(low.zw), pack_half(high.xy), pack_half(high.zw));
+  }
+  return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }

@@ -147,7 +147,7 @@ export class Nf4Tensor extends OpaqueMatrix {
         width: shape[shape.length - 1],
         tiles,
       },
-      workgroups: Math.ceil((end - start) / 2048),
+      workgroups: Math.ceil((end - start) / 8192),
     });
   }
 
