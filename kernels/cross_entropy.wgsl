@@ -30,6 +30,8 @@ const LANES = 256u;
 const ACROSS = 32u;
 const SHARES = LANES / ACROSS;
 const LOWEST = -3.4028234e38;
+// Words of a workgroup of gradient_even.
+const WORDS = 16u;
 
 var<workgroup> shared_parts: array<vec4f, LANES>;
 
@@ -106,14 +108,16 @@ fn logit_at(i: u32) -> f32 {
   return {{LOGIT}};
 }
 
-fn gradient_at(i: u32) -> f32 {
-  let at = p.first_row + i % p.rows;
-  let stat = stats[at];
+fn gradient_of(logit: f32, stat: vec4f, hit: bool) -> f32 {
   if (is_nan(stat.y)) {
     return stat.y;
   }
-  let hit = i32(p.first_word + i / p.rows) == labels[at];
-  return (exp(logit_at(i) - stat.x) / stat.y - select(0.0, 1.0, hit)) * p.scale;
+  return (exp(logit - stat.x) / stat.y - select(0.0, 1.0, hit)) * p.scale;
+}
+
+fn gradient_at(i: u32) -> f32 {
+  let at = p.first_row + i % p.rows;
+  return gradient_of(logit_at(i), stats[at], i32(p.first_word + i / p.rows) == labels[at]);
 }
 
 // y = (softmax − one-hot) · scale
@@ -124,5 +128,24 @@ fn gradient(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups
   let count = p.rows * p.width;
   if (i < count) {
     y_put(pair, vec2f(gradient_at(i), gradient_at(min(i + 1u, count - 1u))), count);
+  }
+}
+
+// The same for an even number of rows: a thread takes two rows and finds what it needs of them once for all its words.
+@compute @workgroup_size(64)
+fn gradient_even(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let row = (group.x * 64u + lane) * 2u;
+  if (row >= p.rows) {
+    return;
+  }
+  let first = p.first_row + row;
+  let stat = array(stats[first], stats[first + 1u]);
+  let label = vec2i(labels[first], labels[first + 1u]) - vec2i(i32(p.first_word));
+  let end = min((group.y + 1u) * WORDS, p.width);
+  for (var word = group.y * WORDS; word < end; word++) {
+    let i = word * p.rows + row;
+    let low = gradient_of(logit_at(i), stat[0], i32(word) == label.x);
+    let high = gradient_of(logit_at(i + 1u), stat[1], i32(word) == label.y);
+    y_put(i / 2u, vec2f(low, high), p.rows * p.width);
   }
 }

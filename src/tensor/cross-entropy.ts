@@ -13,8 +13,9 @@ export interface LogitRange {
   firstWord: number;
 }
 
-/** Words that one workgroup takes into the statistics of 32 rows. */
+/** Words that one workgroup takes into the statistics of 32 rows, and in `gradient_even`. */
 const SLICE = 2048;
+const WORDS = 16;
 
 const choice = (entry: string, dtype: 'f32' | 'f16') => ({
   kernel: 'cross_entropy.wgsl',
@@ -28,6 +29,8 @@ export const variants: KernelVariant[] = [
   { ...choice('row_losses', 'f32'), bindings: ['stats', 'losses'] },
   { ...choice('gradient', 'f32'), bindings: ['y', 'labels', 'stats'] },
   { ...choice('gradient', 'f16'), bindings: ['logits', 'y', 'labels', 'stats'] },
+  { ...choice('gradient_even', 'f32'), bindings: ['y', 'labels', 'stats'] },
+  { ...choice('gradient_even', 'f16'), bindings: ['logits', 'y', 'labels', 'stats'] },
 ];
 
 /** Takes the range's logits into the statistics of its rows; ranges of a row go in the order of the vocabulary. */
@@ -71,11 +74,12 @@ export function softmaxGradient(range: LogitRange, dtype: 'f32' | 'f16', scale: 
   const { logits, labels, stats, firstRow, firstWord } = range;
   const [width, rows] = logits.shape;
   const y = dtype === 'f32' ? logits : Tensor.empty(logits.device, logits.shape, dtype);
+  const even = rows % 2 === 0;
   logits.device.run({
-    ...choice('gradient', dtype),
+    ...choice(even ? 'gradient_even' : 'gradient', dtype),
     bindings: dtype === 'f32' ? { y, labels, stats } : { logits, y, labels, stats },
     params: { rows, first_row: firstRow, width, first_word: firstWord, slices: 0, scale },
-    workgroups: Math.ceil(y.size / 128),
+    workgroups: even ? [Math.ceil(rows / 128), Math.ceil(width / WORDS), 1] : Math.ceil(y.size / 128),
   });
   return y;
 }
