@@ -13,9 +13,11 @@ const MOST_BYTES = 100_000_000;
 export function readJsonFile(file: string, remedy: string): unknown {
   let text: string;
   try {
-    const { size } = statSync(file);
-    if (size > MOST_BYTES)
-      throw new UserError(`${file}: has ${size} bytes, too many for a file of its name; ${remedy}`);
+    const stat = statSync(file);
+    // A pipe or a device may never end; directories are named by the error of reading one.
+    if (!stat.isFile() && !stat.isDirectory()) throw new UserError(`${file}: is no regular file; ${remedy}`);
+    if (stat.size > MOST_BYTES)
+      throw new UserError(`${file}: has ${stat.size} bytes, too many for a file of its name; ${remedy}`);
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
   } catch (error) {
     if (error instanceof TypeError) throw new UserError(`${file}: is no UTF-8 text; ${remedy}`);

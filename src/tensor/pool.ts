@@ -125,15 +125,26 @@ export class BufferPool {
     this.#makeAhead(sizes.map(sizeClass));
   }
 
-  /** Makes the buffers made ahead that went to make room anew, in place of the free ones that took the room. */
+  /**
+   * Comes back to the budget where buffers in use have exceeded it, and makes those made ahead anew that went to make room,
+   * as far as there is room, in place of the free ones that took it.
+   */
   restore(): void {
-    if (this.#missing.length === 0) return;
-    this.#destroy([...this.#free.values()].flat().filter(({ buffer }) => !this.#reserved.has(buffer)));
+    if (this.#budget === null) return;
+    const { reservedBytes } = this.#count;
+    if (this.#missing.length > 0 || reservedBytes > this.#budget)
+      this.#destroy([...this.#free.values()].flat().filter(({ buffer }) => !this.#reserved.has(buffer)));
+    if (this.#count.reservedBytes > this.#budget)
+      this.#destroy(this.#longestFree(this.#count.reservedBytes - this.#budget));
     this.#makeAhead(this.#missing.splice(0));
   }
 
   #makeAhead(sizes: readonly number[]): void {
     for (const size of sizes) {
+      if (this.#count.reservedBytes + size > (this.#budget ?? 0)) {
+        this.#missing.push(size);
+        continue;
+      }
       const buffer = this.#make(size);
       this.#reserved.add(buffer);
       this.#put(buffer);

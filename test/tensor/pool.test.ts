@@ -151,6 +151,24 @@ test('buffers made ahead that went to make room come back in the place of what t
   expect(made).toHaveLength(6);
 });
 
+test('what uses in excess of a budget have left goes between steps, and what was made ahead stays as far as there is room', () => {
+  const { pool } = fakePool();
+  pool.reserve([4096], 8192);
+  const taken = Array.from({ length: 8 }, () => pool.take(4096));
+  expect(pool.memory.reservedBytes).toBe(8 * 4096);
+  for (const buffer of taken) pool.give(buffer, 4096);
+  pool.restore();
+  expect(pool.memory.reservedBytes).toBe(4096);
+  expect(pool.memory.live).toBe(0);
+  const large = pool.take(3 * 4096);
+  const { created } = pool.memory;
+  pool.restore(); // There is no room: nothing is made only to go again.
+  expect(pool.memory.created).toBe(created);
+  pool.give(large, 3 * 4096);
+  pool.restore();
+  expect(pool.memory.reservedBytes).toBe(4096);
+});
+
 test('tells who watches of every buffer that comes and goes', () => {
   const { pool } = fakePool();
   const seen: [number, number | null][] = [];

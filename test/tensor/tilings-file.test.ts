@@ -110,7 +110,7 @@ describe('the place', () => {
     vi.stubEnv('DAWNTUNE_CACHE', 'off');
     expect(tilingsFile(adapter)).toBeNull();
     expect(readTilings(adapter).size).toBe(0);
-    expect(describeTilings(adapter)).toBe('off (DAWNTUNE_CACHE=off)');
+    expect(describeTilings(adapter)).toBe('off (DAWNTUNE_CACHE=off, or no home directory)');
     expect(() => writeTilings(adapter, new Map())).toThrow(/^DAWNTUNE_CACHE: got off, expected a directory/);
   });
 

@@ -9,6 +9,7 @@ import {
   evenSplits,
   keyOf,
   type ProductShape,
+  serves,
   TILE_NAMES,
   TILES,
   type Tiling,
@@ -78,6 +79,15 @@ test('what is taken where nothing was measured', () => {
   expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
   expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
   expect(taken({ m: 64, n: 64, k: 0 })).toBe('64x64/1');
+});
+
+test('what is kept is not taken where its parts would fill the memory', () => {
+  const large = shape({ transposeB: true, tiled: true, k: 14336 });
+  expect(serves({ tile: '128x128', splits: 1 }, large)).toBe(true);
+  for (const splits of [2, 128, 65535]) expect(serves({ tile: '128x128', splits }, large)).toBe(false);
+  expect(serves({ tile: '128x16', splits: 1 }, large)).toBe(false);
+  for (const sizes of [shape({ n: 16 }), shape({ m: 16, k: 8192 }), shape({ m: 64, n: 64 })])
+    for (const tiling of candidates(sizes)) expect(serves(tiling, sizes)).toBe(true);
 });
 
 describe('candidates', () => {

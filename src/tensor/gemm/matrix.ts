@@ -9,6 +9,7 @@ import {
   depthTiles,
   evenSplits,
   keyOf,
+  serves,
   suits,
   TILE_NAMES,
   TILES,
@@ -147,7 +148,7 @@ function tilingFor(product: Product): Tiling {
   const shape = shapeOf(product);
   productWatch?.(shape);
   const tuned = capabilities.tilings.get(keyOf(shape));
-  return tuned && suits(tuned.tile, product.tiled) ? tuned : defaultTiling(product);
+  return tuned && serves(tuned, product) ? tuned : defaultTiling(product);
 }
 
 /**

@@ -30,16 +30,27 @@ const hash = (text: string) => createHash('sha256').update(text).digest('hex').s
 
 const kernelsHash = () => hash(sourceOf('gemm_matrix.wgsl') + sourceOf('gemm_split.wgsl') + JSON.stringify(TILES));
 
-/** The user's directory for what can be made again, as each system has it; null when DAWNTUNE_CACHE is `off`. */
+/** Null where the system knows no home of the user, as for some users of containers. */
+function homeDirectory(): string | null {
+  try {
+    return os.homedir();
+  } catch {
+    return null;
+  }
+}
+
+/** The user's directory for what can be made again, as each system has it; null when DAWNTUNE_CACHE is `off`, or without a home. */
 function cacheDirectory(): string | null {
   const { DAWNTUNE_CACHE, XDG_CACHE_HOME, LOCALAPPDATA } = process.env;
   if (DAWNTUNE_CACHE === 'off') return null;
   if (DAWNTUNE_CACHE) return path.resolve(DAWNTUNE_CACHE);
-  const home = (...parts: string[]) => path.join(os.homedir(), ...parts);
-  if (process.platform === 'darwin') return home('Library', 'Caches', 'dawntune');
-  if (process.platform === 'win32') return path.join(LOCALAPPDATA || home('AppData', 'Local'), 'dawntune');
+  const home = homeDirectory();
+  const inHome = (...parts: string[]) => home && path.join(home, ...parts);
   // Relative paths are to be ignored, says the XDG Base Directory Specification.
-  return path.join(XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : home('.cache'), 'dawntune');
+  const xdg = XDG_CACHE_HOME && path.isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : inHome('.cache');
+  const local = LOCALAPPDATA || inHome('AppData', 'Local');
+  const caches = { darwin: inHome('Library', 'Caches'), win32: local }[process.platform as string] ?? xdg;
+  return caches && path.join(caches, 'dawntune');
 }
 
 /** Where the tilings of an adapter with its driver are kept; null when they are not. */
@@ -84,9 +95,9 @@ export function fileToWrite(adapter: Adapter): string {
   if (file === null)
     throw complain({
       where: 'DAWNTUNE_CACHE',
-      got: 'off',
+      got: process.env.DAWNTUNE_CACHE ?? 'nothing, and no home directory',
       expected: 'a directory for what is measured',
-      remedy: 'unset it for the usual place, or name a directory',
+      remedy: 'name a directory',
     });
   return file;
 }
@@ -123,7 +134,7 @@ export function writeTilings(
 /** Where tilings are kept and how many there are, in words: for `doctor`. */
 export function describeTilings(adapter: Adapter): string {
   const file = tilingsFile(adapter);
-  if (file === null) return 'off (DAWNTUNE_CACHE=off)';
+  if (file === null) return 'off (DAWNTUNE_CACHE=off, or no home directory)';
   if (!existsSync(file)) return `none; \`npx tsx train.ts tune\` would write ${file}`;
   try {
     const tilings = tilingsIn(file);

@@ -85,6 +85,14 @@ type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'tiled'>;
 const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
   Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
 
+/** More workgroups than these bring nothing, and the parts that they leave take memory. */
+const mostByGroups = (tile: TileName, sizes: Sizes) =>
+  Math.max(1, (MOST_OVER_ENOUGH * TILES[tile].enough) / groupsOf(tile, sizes));
+
+/** Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. */
+export const serves = ({ tile, splits }: Tiling, sizes: Sizes) =>
+  suits(tile, sizes.tiled) && splits <= mostByGroups(tile, sizes);
+
 /** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
 function defaultTile(sizes: Sizes): TileName {
   const { m, n, k, tiled } = sizes;
@@ -117,10 +125,10 @@ export function candidates(sizes: Sizes): Tiling[] {
   const results = (tile: TileName) => groupsOf(tile, sizes) * TILES[tile].TM * TILES[tile].TN;
   const least = Math.min(...names.map(results));
   for (const tile of names) {
-    const { TM, TN, enough } = TILES[tile];
+    const { TM, TN } = TILES[tile];
     // Mostly padding, or thin tiles for what is not thin.
     if (results(tile) > 4 * least || (TM < 64 && m > 4 * TM) || (TN < 64 && n > 4 * TN)) continue;
-    const most = Math.min((MOST_OVER_ENOUGH * enough) / groupsOf(tile, sizes), depthTiles(k) / LEAST_TILES);
+    const most = Math.min(mostByGroups(tile, sizes), depthTiles(k) / LEAST_TILES);
     for (let power = 1; power === 1 || power <= most; power *= 2)
       for (const wanted of power === 1 ? [1] : [power, 1.5 * power]) {
         const { splits } = evenSplits(k, wanted);
