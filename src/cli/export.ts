@@ -5,6 +5,7 @@ import { MIXES, type Mix } from '../formats/gguf/mixes.ts';
 import { parseSize } from '../formats/gguf/shards.ts';
 import type { TrainConfig } from '../train/config.ts';
 import type { FinishedModel, ModelOutputs } from '../train/outputs.ts';
+import { BASE_MODEL_HELP, baseModel } from './base-model.ts';
 import { warn } from './warn.ts';
 
 /**
@@ -27,8 +28,8 @@ export function ggufTypes(list: string | undefined, flag = '--gguf'): Mix[] {
   return [...new Set(names)] as Mix[];
 }
 
-interface ExportFlags {
-  model: string;
+interface GivenFlags {
+  model?: string;
   adapter?: string;
   loadIn4bit: boolean;
   chatTemplate?: TrainConfig['chat_template'];
@@ -41,11 +42,16 @@ interface ExportFlags {
   ggufAdapter: boolean;
 }
 
+/** With the base model that they mean. */
+interface ExportFlags extends GivenFlags {
+  model: string;
+}
+
 /** `export`: merges an adapter and writes other formats. */
 export function exportCommand(): Command {
   return new Command('export')
     .description('merge an adapter into its base model and write it as safetensors or GGUF')
-    .option('--model <dir>', 'Hugging Face directory or GGUF file of the base model', 'models/tiny')
+    .option('--model <path>', BASE_MODEL_HELP)
     .option('--adapter <dir>', 'PEFT adapter directory to merge')
     .option('--load-in-4bit', 'round the base weights to NF4 first, as in the training of a QLoRA adapter', false)
     .addOption(
@@ -73,16 +79,16 @@ export function exportCommand(): Command {
     .action(runExport);
 }
 
-async function runExport(flags: ExportFlags): Promise<void> {
-  const outputs: ModelOutputs = { merged: flags.merged ?? null, gguf: ggufTypes(flags.gguf) };
-  if (!outputs.merged && outputs.gguf.length === 0 && !flags.ggufAdapter)
+async function runExport(given: GivenFlags): Promise<void> {
+  const outputs: ModelOutputs = { merged: given.merged ?? null, gguf: ggufTypes(given.gguf) };
+  if (!outputs.merged && outputs.gguf.length === 0 && !given.ggufAdapter)
     throw complain({
       where: 'export',
       got: 'none of --merged, --gguf and --gguf-adapter',
       expected: 'at least one of them',
       remedy: 'say what to write, for example --gguf q4_k_m',
     });
-  if (flags.ggufAdapter && flags.adapter === undefined)
+  if (given.ggufAdapter && given.adapter === undefined)
     throw complain({
       where: '--gguf-adapter',
       got: 'no --adapter',
@@ -93,12 +99,13 @@ async function runExport(flags: ExportFlags): Promise<void> {
   const { makeDirectory } = await import('../files/write-file.ts');
   const { writeModel } = await import('../train/outputs.ts');
   const options = {
-    splitMaxBytes: flags.splitMaxSize === undefined ? undefined : parseSize(flags.splitMaxSize),
-    importance: flags.imatrix === undefined ? undefined : await readImportanceMatrix(flags.imatrix),
-    threads: flags.threads === undefined ? undefined : threadCount(flags.threads),
+    splitMaxBytes: given.splitMaxSize === undefined ? undefined : parseSize(given.splitMaxSize),
+    importance: given.imatrix === undefined ? undefined : await readImportanceMatrix(given.imatrix),
+    threads: given.threads === undefined ? undefined : threadCount(given.threads),
     warn,
     report: progress(),
   };
+  const flags: ExportFlags = { ...given, model: baseModel(given) };
   const { finished, close } = await openModel(flags);
   try {
     makeDirectory(flags.out);

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { complain } from '../errors.ts';
+import { BASE_MODEL_HELP, baseModel } from './base-model.ts';
 import { warn } from './warn.ts';
 
 /** Reads a flag as a number. */
@@ -26,7 +27,7 @@ function whole(text: string, flag: string, most: number): number {
 /** Flags that say which model to load. */
 function addModelOptions(command: Command): Command {
   return command
-    .option('--model <path>', 'Hugging Face directory or GGUF file of the base model', 'models/tiny')
+    .option('--model <path>', BASE_MODEL_HELP)
     .option('--adapter <dir>', 'PEFT adapter directory to put on it')
     .addOption(
       new Option('--precision <precision>', 'mixed: f16 products, f32 sums').choices(['f32', 'mixed']).default('mixed'),
@@ -72,8 +73,9 @@ export function generateCommand(): Command {
       };
       // Before the model is loaded, which may take minutes.
       checkSampling(options);
+      const model = baseModel(flags);
       const device = await Device.open();
-      const session = await loadSession(device, flags);
+      const session = await loadSession(device, { ...flags, model });
       warn(templateWarning(session.template, session.tokenizer));
       for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options))
         process.stdout.write(text);

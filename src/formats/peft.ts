@@ -19,18 +19,29 @@ export interface SavedAdapter {
 }
 
 /**
+ * Reads the configuration of a PEFT adapter directory.
+ *
+ * @throws UserError when it is missing, damaged or not supported
+ */
+export function readAdapterConfig(dir: string): PeftConfig {
+  const file = path.join(dir, CONFIG);
+  checkThere(file);
+  return parsePeftConfig(readJsonFile(file, 'save the adapter again'), file);
+}
+
+function checkThere(file: string): void {
+  if (!existsSync(file))
+    throw new UserError(`${file}: missing; pass a directory that PEFT or dawntune saved an adapter to, in safetensors`);
+}
+
+/**
  * Reads a PEFT adapter directory.
  *
  * @throws UserError naming the file that is missing, damaged or not supported
  */
 export async function readAdapter(dir: string): Promise<SavedAdapter> {
-  const file = path.join(dir, CONFIG);
-  for (const needed of [file, path.join(dir, WEIGHTS)])
-    if (!existsSync(needed))
-      throw new UserError(
-        `${needed}: missing; pass a directory that PEFT or dawntune saved an adapter to, in safetensors`,
-      );
-  const config = parsePeftConfig(readJsonFile(file, 'save the adapter again'), file);
+  const config = readAdapterConfig(dir);
+  checkThere(path.join(dir, WEIGHTS));
   const source = await SafetensorsFile.open(path.join(dir, WEIGHTS));
   try {
     const tensors = new Map<string, Float32Array>();

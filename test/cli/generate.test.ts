@@ -28,7 +28,10 @@ describe('one line and exit code 1 for', () => {
     [['--seed', '1.5'], /--seed: got 1.5/],
     [['--seed', '4294967296'], /--seed: got 4294967296/],
     [['--adapter', '/nowhere'], /\/nowhere\/adapter_config.json: missing/],
-    [['--adapter', 'test/reference/peft-lora'], /^error: test\/reference\/peft-lora: LoRA of model\.layers\.0/],
+    [
+      ['--model', 'models/tiny', '--adapter', 'test/reference/peft-lora'],
+      /^error: test\/reference\/peft-lora: LoRA of model\.layers\.0/,
+    ],
   ])('%j', async (flags, message) => {
     const { code, out, err } = await ask(...flags);
     expect([code, out, err.length]).toEqual([1, '', 1]);
