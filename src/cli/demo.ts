@@ -21,7 +21,7 @@ export function demoCommand(): Command {
       const { countRight, readHeldOut } = await import('../train/heldout.ts');
       const { writeOutputs } = await import('../train/outputs.ts');
       const { Progress } = await import('../train/progress.ts');
-      const { streamAnswer } = await import('../generate/chat.ts');
+      const { ENDED_AT_ONCE, streamAnswer } = await import('../generate/chat.ts');
       const { planLine } = await import('./run-training.ts');
 
       const device = await Device.open();
@@ -41,7 +41,7 @@ export function demoCommand(): Command {
           answer += text;
           process.stdout.write(text);
         }
-        process.stdout.write('\n');
+        process.stdout.write(answer === '' ? `(${ENDED_AT_ONCE})\n` : '\n');
         return answer.trim();
       };
 

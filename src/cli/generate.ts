@@ -55,7 +55,7 @@ export function generateCommand(): Command {
     .action(async (question: string, flags) => {
       const { Device } = await import('../tensor/device.ts');
       const { loadSession } = await import('./load-session.ts');
-      const { streamAnswer } = await import('../generate/chat.ts');
+      const { ENDED_AT_ONCE, streamAnswer } = await import('../generate/chat.ts');
       const { checkSampling } = await import('../generate/sampling.ts');
       const { Random } = await import('../data/random.ts');
       const { templateWarning } = await import('../train/templates.ts');
@@ -77,9 +77,14 @@ export function generateCommand(): Command {
       const device = await Device.open();
       const session = await loadSession(device, { ...flags, model });
       warn(templateWarning(session.template, session.tokenizer));
-      for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options))
+      let empty = true;
+      for await (const text of streamAnswer(session, [{ role: 'user', content: question }], options)) {
+        empty = false;
         process.stdout.write(text);
+      }
       process.stdout.write('\n');
+      // Where no token was asked for the model had no part in it.
+      if (empty && options.max_new_tokens > 0) console.error(ENDED_AT_ONCE);
       session.model.dispose();
       device.close();
     });

@@ -12,6 +12,9 @@ export interface Speaker {
   template: ChatTemplate;
 }
 
+/** What to say of an answer without text. */
+export const ENDED_AT_ONCE = 'the model ended its answer at once';
+
 /** Tokens that end an answer: the model's, the tokenizer's, and the ends of turns of the known chat formats. */
 export function stopTokens({ model, tokenizer }: Speaker): number[] {
   const named = ['<|im_end|>', '<|eot_id|>', '<|end_of_text|>'].map((token) => tokenizer.idOf(token));

@@ -9,7 +9,13 @@ test('an answer is streamed; --max-new-tokens 0 gives none', async () => {
   expect([some.code, some.err]).toEqual([0, []]);
   expect(some.out).toMatch(/\n$/);
   const none = await ask('--max-new-tokens', '0');
-  expect([none.code, none.out]).toEqual([0, '\n']);
+  expect([none.code, none.out, none.err]).toEqual([0, '\n', []]);
+});
+
+test('of an answer that is empty it is said that the model ended it at once', async () => {
+  // The embedded model has not learned to answer.
+  const { code, out, err } = await command('generate', 'Is 9.11 larger than 9.9?', '--precision', 'f32');
+  expect([code, out, err]).toEqual([0, '\n', ['the model ended its answer at once']]);
 });
 
 describe('one line and exit code 1 for', () => {
