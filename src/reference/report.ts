@@ -61,7 +61,18 @@ export class Report {
 
   /** A file or tensor that should be there and is not. */
   missing(name: string): void {
-    this.add({ name, error: Number.NaN, bound: 0, measure: 'missing' });
+    this.#uncompared(`${name}: missing`);
+  }
+
+  /** A set that cannot be compared, with what is wrong with it. */
+  refused(name: string, message: string): void {
+    this.#uncompared(`${name}: ${message}`);
+  }
+
+  /** Counts as failed; there are no numbers to print. */
+  #uncompared(name: string): void {
+    this.comparisons.push({ name, error: Number.NaN, bound: 0, measure: 'none' });
+    this.#print(`FAIL ${name}`);
   }
 
   get failed(): number {

@@ -32,7 +32,7 @@ export async function runReference(device: Device, dir: string, print: (line: st
       await compare();
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
-      report.missing(`${name}: ${error.message}`);
+      report.refused(name, error.message);
     }
   };
   for (const precision of ['f32', 'mixed'] as const) {
