@@ -11,6 +11,7 @@ export function doctorCommand(): Command {
     .action(async () => {
       const { Device } = await import('../tensor/device.ts');
       const { deviceMemory } = await import('../tensor/device-memory.ts');
+      const { usableMatrixShape } = await import('../tensor/gemm/matrix.ts');
       const { describeTilings } = await import('../tensor/gemm/tilings-file.ts');
       const { kernelPaths } = await import('../tensor/kernel-paths.ts');
       const device = await Device.open();
@@ -37,7 +38,10 @@ export function doctorCommand(): Command {
         ['storage buffers', `${limits.maxStorageBuffersPerShaderStage} in a kernel`],
         ['bounds checks', capabilities.safeKernels ? 'on (DAWNTUNE_SAFE_KERNELS=1)' : 'off'],
         ...kernelPaths(capabilities),
-        ['tuned products', describeTilings(capabilities)],
+        [
+          'tuned products',
+          usableMatrixShape(capabilities) ? describeTilings(capabilities) : 'nothing to tune: no usable matrix units',
+        ],
         [
           'host',
           `${os.cpus().length} cores, ${bytes(os.totalmem())}, ${bytes(os.freemem())} free, Node.js ${process.version}`,
