@@ -9,7 +9,8 @@ Object.assign(globalThis, globals);
 /** Dawn crashes the process when the object that create() returned is collected: hold every one. */
 const instances: GPU[] = [];
 
-const BACKENDS: readonly string[] = ['vulkan', 'metal', 'd3d12', 'null'];
+/** What DAWNTUNE_BACKEND may be; `null`, on which nothing runs, is an option for tests. */
+const BACKENDS: readonly string[] = ['vulkan', 'metal', 'd3d12'];
 
 /**
  * Opens the most capable adapter with all features and limits that it has: the one place where Dawn is started.
@@ -20,14 +21,15 @@ export async function openGpu(options: DeviceOptions): Promise<{ gpu: GPUDevice;
   const safe = options.safeKernels ?? process.env.DAWNTUNE_SAFE_KERNELS === '1';
   const toggles = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia', 'disable_workgroup_init'];
   if (!safe) toggles.push('disable_robustness');
-  const backend = options.backend ?? process.env.DAWNTUNE_BACKEND;
-  if (backend && !BACKENDS.includes(backend))
+  const wished = options.backend ? undefined : process.env.DAWNTUNE_BACKEND;
+  if (wished && !BACKENDS.includes(wished))
     throw complain({
       where: 'DAWNTUNE_BACKEND',
-      got: backend,
+      got: wished,
       expected: BACKENDS.join(', '),
       remedy: 'correct the environment variable, or unset it',
     });
+  const backend = options.backend ?? wished;
   const dawn = create([
     ...(backend ? [`backend=${backend}`] : []),
     `enable-dawn-features=${toggles.join(',')}`,
@@ -38,9 +40,11 @@ export async function openGpu(options: DeviceOptions): Promise<{ gpu: GPUDevice;
   if (!adapter)
     throw complain({
       where: 'device',
-      got: 'no GPU adapter from Dawn',
+      got: wished ? `no GPU adapter from Dawn for DAWNTUNE_BACKEND=${wished}` : 'no GPU adapter from Dawn',
       expected: 'a Vulkan, Metal or D3D12 driver',
-      remedy: 'run `node scripts/ensure-vulkan.mjs`, which installs a driver or says which package to install',
+      remedy: wished
+        ? 'unset DAWNTUNE_BACKEND, so that Dawn may take another backend'
+        : 'run `node scripts/ensure-vulkan.mjs`, which installs a driver or says which package to install',
     });
   const capabilities = capabilitiesOf(adapter, safe, options);
   const gpu = await adapter.requestDevice({
