@@ -29,6 +29,9 @@ const speedOf = (reports: readonly Pick<StepReport, 'tokens' | 'seconds'>[]) =>
 /** Steps that the speed on a line is a mean of: two reports may arrive at the same time. */
 const RECENT = 8;
 
+/** "1 step", "2 steps". */
+export const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
 /** The line that a training run prints for each step; ETA from the steps of this run so far, the first left out. */
 export class Progress {
   readonly #total: number;
@@ -67,20 +70,22 @@ export class Progress {
     return speedOf(this.#reports.slice(Math.max(Math.min(1, count - 1), count - RECENT)));
   }
 
-  /** What the whole run did: losses are means over its first and last tenth. */
+  /** What the whole run did. The loss of one step depends on its data: means over the first and last tenth are compared. */
   summary(): string {
     const reports = this.#reports;
     if (reports.length === 0) return 'no step was made';
     const tenth = Math.ceil(reports.length / 10);
-    const mean = (part: typeof reports) => sum(part.map(({ loss }) => loss)) / part.length;
+    const mean = (part: typeof reports) => (sum(part.map(({ loss }) => loss)) / part.length).toFixed(4);
+    const losses = `loss ${mean(reports.slice(0, tenth))} -> ${mean(reports.slice(-tenth))}`;
+    const compared = tenth === 1 ? 'first and last step' : `means of the first and last ${tenth} steps`;
     const seconds = sum(reports.map((report) => report.seconds));
     const skipped = reports.filter((report) => report.skipped).length;
     return [
-      `trained ${reports.length} steps in ${clock(seconds)}`,
-      `loss ${mean(reports.slice(0, tenth)).toFixed(4)} -> ${mean(reports.slice(-tenth)).toFixed(4)}`,
+      `trained ${counted(reports.length, 'step')} in ${clock(seconds)}`,
+      reports.length === 1 ? `loss ${mean(reports)}` : `${losses} (${compared})`,
       `${speedOf(reports).toFixed(0)} tok/s`,
       `mem ${bytes(Math.max(...reports.map((report) => report.reservedBytes)))}`,
-      skipped === 0 ? 'no step skipped' : `${skipped} SKIPPED steps, whose gradients were not finite`,
+      skipped === 0 ? 'no step skipped' : `${counted(skipped, 'SKIPPED step')}, whose gradients were not finite`,
     ].join('  ');
   }
 }

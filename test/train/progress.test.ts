@@ -37,15 +37,21 @@ test('a skipped step shows in its line and in the summary', () => {
   );
   progress.line(report(3));
   expect(progress.summary()).toBe(
-    'trained 3 steps in 0:06  loss 9.0000 -> 7.0000  50 tok/s  mem 3.0 GB  1 SKIPPED steps, whose gradients were not finite',
+    'trained 3 steps in 0:06  loss 9.0000 -> 7.0000 (first and last step)  50 tok/s  mem 3.0 GB  1 SKIPPED step, whose gradients were not finite',
   );
 });
 
 test('the summary compares the first tenth of the steps with the last', () => {
   const progress = new Progress(20);
   for (let step = 1; step <= 20; step++) progress.line(report(step));
-  expect(progress.summary()).toContain('loss 8.5000 -> -9.5000');
+  expect(progress.summary()).toContain('loss 8.5000 -> -9.5000 (means of the first and last 2 steps)');
   expect(progress.summary()).toContain('no step skipped');
+});
+
+test('the summary of one step', () => {
+  const progress = new Progress(1);
+  progress.line(report(1));
+  expect(progress.summary()).toBe('trained 1 step in 0:02  loss 9.0000  50 tok/s  mem 1.0 GB  no step skipped');
 });
 
 test('times and sizes', () => {
