@@ -7,7 +7,7 @@ import type { TrainConfig } from '../train/config.ts';
 import { finetune, openSession, type Session } from '../train/finetune.ts';
 import { planLines, planMemory } from '../train/memory-plan.ts';
 import { type Outputs, writeOutputs } from '../train/outputs.ts';
-import { Progress } from '../train/progress.ts';
+import { counted, Progress } from '../train/progress.ts';
 import { templateWarning } from '../train/templates.ts';
 import { openData, type TrainingData } from '../train/training-data.ts';
 import { warn } from './warn.ts';
@@ -16,7 +16,11 @@ import { warn } from './warn.ts';
 export function planLine({ samples, truncated, skipped, rows, steps }: TrainingData, { trainables }: Session): string {
   const lost = [...(truncated ? [`${truncated} cut off`] : []), ...(skipped ? [`${skipped} left out`] : [])];
   const parameters = trainables.reduce((sum, { tensor }) => sum + tensor.size, 0);
-  return `${samples} conversations${lost.length ? ` (${lost.join(', ')})` : ''} in ${rows.length} rows, ${steps} steps, ${parameters.toLocaleString('en')} trained parameters`;
+  return [
+    `${counted(samples, 'conversation')}${lost.length ? ` (${lost.join(', ')})` : ''} in ${counted(rows.length, 'row')}`,
+    counted(steps, 'step'),
+    `${parameters.toLocaleString('en')} trained parameters`,
+  ].join(', ');
 }
 
 function warmupWarning({ warmup_steps, warmup_ratio }: TrainConfig, steps: number): string | null {

@@ -30,7 +30,7 @@ describe('a run', () => {
   test('shows plan, steps and summary, and leaves adapter, merged model and GGUF', async () => {
     const { code, out, err } = await train(output, '--save-merged', 'float16', '--save-gguf', 'q8_0');
     expect([code, err]).toEqual([0, []]);
-    expect(out).toMatch(/^2 conversations \(1 left out\) in 1 rows, 2 steps, [\d,]+ trained parameters$/m);
+    expect(out).toMatch(/^2 conversations \(1 left out\) in 1 row, 2 steps, [\d,]+ trained parameters$/m);
     const step = /^step 2\/2 {2}loss \S+ {2}lr \S+ {2}grad_norm \S+ {2}\d+ tok\/s {2}ETA 0:00 {2}mem .*B$/m;
     expect(out).toMatch(step);
     // The memory plan comes before anything is loaded.

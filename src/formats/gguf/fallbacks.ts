@@ -17,5 +17,9 @@ export function fallbackNote(file: string, matrices: readonly MatrixType[]): str
   if (counts.size === 0) return null;
   const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
   const changes = [...counts].map(([change, count]) => `${change} (${count})`).join(', ');
-  return `${file}: ${all} of ${matrices.length} matrices have rows that are no multiple of a block, and take other types: ${changes}`;
+  const what =
+    all === 1
+      ? 'has rows that are no multiple of a block, and takes another type'
+      : 'have rows that are no multiple of a block, and take other types';
+  return `${file}: ${all} of ${matrices.length} matrices ${what}: ${changes}`;
 }
