@@ -24,8 +24,12 @@ export function planLine({ samples, truncated, skipped, rows, steps }: TrainingD
 }
 
 function warmupWarning({ warmup_steps, warmup_ratio }: TrainConfig, steps: number): string | null {
+  const warmup = warmup_ratio === null ? `warmup_steps ${warmup_steps}` : `warmup_ratio ${warmup_ratio}`;
+  // The warmup begins at rate 0.
+  if (steps === 1 && (warmup_ratio ?? warmup_steps) > 0)
+    return `${warmup}: the only step of this run has the learning rate 0, so nothing is learned; make more steps or set it to 0`;
   if (warmup_ratio !== null || warmup_steps < steps) return null;
-  return `warmup_steps ${warmup_steps} is not below the ${steps} steps of this run: the learning rate never reaches its peak; lower it`;
+  return `${warmup} is not below the ${steps} steps of this run: the learning rate never reaches its peak; lower it`;
 }
 
 /** Loads, trains and saves, printing a line a step. */

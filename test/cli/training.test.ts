@@ -74,11 +74,24 @@ describe('a run', () => {
     expect(weights()).toBe(before);
   });
 
-  test('says when a warmup never ends and when a tokenizer lacks the turns of a template', async () => {
+  test('says when a warmup never ends or is the whole run, and when a tokenizer lacks the turns of a template', async () => {
     const { err } = await train(path.join(temporaryDirectory(), 'o'), '--warmup-steps', '9');
     expect(err).toEqual([
       'warning: warmup_steps 9 is not below the 2 steps of this run: the learning rate never reaches its peak; lower it',
     ]);
+    const nothing = 'the only step of this run has the learning rate 0, so nothing is learned';
+    for (const [flag, value] of [
+      ['warmup_steps', '1'],
+      ['warmup_ratio', '0.03'],
+    ]) {
+      const output = path.join(temporaryDirectory(), 'o');
+      const one = await train(output, '--max-steps', '1', '--warmup-steps', '0', `--${flag}`, value);
+      expect(one.err).toEqual([`warning: ${flag} ${value}: ${nothing}; make more steps or set it to 0`]);
+      expect(one.out).toMatch(/^step 1\/1 .* lr 0\.00e\+0 /m);
+      expect(one.out).toMatch(/^trained 1 step in /m);
+    }
+    const full = await train(path.join(temporaryDirectory(), 'o'), '--max-steps', '1', '--warmup-steps', '0');
+    expect(full.err).toEqual([]);
     const longer = ['--chat-template', 'llama-3.1', '--max-seq-length', '1000'];
     const other = await train(path.join(temporaryDirectory(), 'o'), ...longer);
     expect(other.err[0]).toMatch(
