@@ -95,6 +95,13 @@ async function runExport(given: GivenFlags): Promise<void> {
       expected: 'an adapter to write',
       remedy: 'add --adapter with the directory of a PEFT adapter',
     });
+  if (given.splitMaxSize !== undefined && outputs.gguf.length === 0)
+    throw complain({
+      where: '--split-max-size',
+      got: 'no --gguf',
+      expected: 'GGUF files to divide',
+      remedy: 'add --gguf, or leave it out',
+    });
   const { readImportanceMatrix } = await import('../formats/gguf/imatrix.ts');
   const { makeDirectory } = await import('../files/write-file.ts');
   const { writeModel } = await import('../train/outputs.ts');

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { complain } from '../errors.ts';
-import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
+import { isGguf, readModelMetadata } from '../formats/gguf/reader.ts';
 import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 
 const specialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
@@ -145,7 +145,7 @@ export class Tokenizer {
  */
 export function loadTokenizer(model: string): Tokenizer {
   if (isGguf(model)) {
-    const { tokenizer, config } = readTokenizerFiles(readGgufHeader(model).metadata);
+    const { tokenizer, config } = readTokenizerFiles(readModelMetadata(model));
     return build(model, model, tokenizer, configSchema.parse(config), null);
   }
   const contentFile = path.join(model, 'tokenizer.json');

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { complain, UserError } from '../errors.ts';
 import { readJsonFile } from '../files/json.ts';
@@ -30,6 +30,14 @@ export function readAdapterConfig(dir: string): PeftConfig {
 }
 
 function checkThere(file: string): void {
+  const dir = path.dirname(file);
+  if (statSync(dir, { throwIfNoEntry: false })?.isFile())
+    throw complain({
+      where: dir,
+      got: dir.toLowerCase().endsWith('.gguf') ? 'a GGUF file' : 'a file',
+      expected: "an adapter's directory",
+      remedy: `pass the directory that ${CONFIG} and ${WEIGHTS} are in`,
+    });
   if (!existsSync(file))
     throw new UserError(`${file}: missing; pass a directory that PEFT or dawntune saved an adapter to, in safetensors`);
 }

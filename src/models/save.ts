@@ -3,7 +3,7 @@ import path from 'node:path';
 import { readJsonFile } from '../files/json.ts';
 import { writeFileAtomic } from '../files/write-file.ts';
 import { fromFloat32 } from '../formats/elements.ts';
-import { isGguf, readGgufHeader } from '../formats/gguf/reader.ts';
+import { isGguf, readModelMetadata } from '../formats/gguf/reader.ts';
 import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
 import { type LlamaConfig, llamaConfigJson } from '../formats/hf-config.ts';
 import { writeSafetensors } from '../formats/safetensors-writer.ts';
@@ -107,7 +107,7 @@ function generationConfig(config: LlamaConfig, { tokenizerDir, endOfTurn = null 
  */
 export function copyTokenizer(from: string, to: string, chatTemplate: string | null = null): void {
   if (isGguf(from)) {
-    const { tokenizer, config } = readTokenizerFiles(readGgufHeader(from).metadata);
+    const { tokenizer, config } = readTokenizerFiles(readModelMetadata(from));
     writeFileAtomic(path.join(to, 'tokenizer.json'), `${JSON.stringify(tokenizer, null, 2)}\n`);
     writeFileAtomic(path.join(to, 'tokenizer_config.json'), `${JSON.stringify(config, null, 2)}\n`);
   } else

@@ -110,6 +110,11 @@ describe('bad input gives one line and leaves nothing', () => {
     ['an empty kind', () => ['--gguf', 'q4_k_m,'], /^error: --gguf: got nothing/],
     ['nothing to write', () => [], /^error: export: got none of --merged, --gguf and --gguf-adapter/],
     ['a bad size', () => ['--gguf', 'f16', '--split-max-size', 'big'], /^error: --split-max-size: got big/],
+    [
+      'nothing to divide',
+      () => ['--merged', 'float16', '--split-max-size', '2G'],
+      /^error: --split-max-size: got no --gguf, expected GGUF files to divide; add --gguf, or leave it out$/,
+    ],
     ['bad threads', () => ['--gguf', 'f16', '--threads', '0'], /^error: --threads: got 0/],
     ['no such model', () => ['--gguf', 'f16', '--model', 'missing'], /^error: missing/],
     ['no such adapter', () => ['--gguf', 'f16', '--adapter', 'missing'], /^error: missing/],

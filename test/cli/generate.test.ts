@@ -1,6 +1,8 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { command } from '../support/command.ts';
-import { copyOf, editJson, type Json } from '../support/model-files.ts';
+import { copyOf, editJson, type Json, temporaryDirectory } from '../support/model-files.ts';
 
 const ask = (...flags: string[]) => command('generate', 'Is 1 larger than 2?', '--precision', 'f32', ...flags);
 
@@ -42,6 +44,36 @@ describe('one line and exit code 1 for', () => {
     const { code, out, err } = await ask(...flags);
     expect([code, out, err.length]).toEqual([1, '', 1]);
     expect(err[0]).toMatch(message);
+  });
+
+  test('a part of a split model other than the first', async () => {
+    const dir = temporaryDirectory();
+    const split = await command('export', '--out', dir, '--gguf', 'q8_0', '--split-max-size', '150K');
+    expect(split.out).toContain('model-q8_0-00002-of-00002.gguf');
+    const part = (index: number) => path.join(dir, `model-q8_0-0000${index}-of-00002.gguf`);
+    const { code, out, err } = await ask('--model', part(2));
+    expect([code, out, err.length]).toEqual([1, '', 1]);
+    expect(err[0]).toMatch(
+      /00002-of-00002\.gguf: got part 2 of a model split into 2 files, expected the first part, named model-q8_0-00001-of-00002\.gguf; /,
+    );
+    expect((await ask('--model', part(1), '--max-new-tokens', '1')).code).toBe(0);
+  });
+
+  test.each([
+    ['adapter.gguf', 'a GGUF file'],
+    ['adapter.txt', 'a file'],
+  ])('an adapter that is a file, %s', async (name, got) => {
+    const file = path.join(temporaryDirectory(), name);
+    writeFileSync(file, 'x');
+    for (const model of [[], ['--model', 'models/tiny']]) {
+      const { code, err } = await ask('--adapter', file, ...model);
+      expect([code, err]).toEqual([
+        1,
+        [
+          `error: ${file}: got ${got}, expected an adapter's directory; pass the directory that adapter_config.json and adapter_model.safetensors are in`,
+        ],
+      ]);
+    }
   });
 
   test('a question longer than the window', async () => {

@@ -4,7 +4,7 @@ import { UserError } from '../../errors.ts';
 import { ByteCursor } from './cursor.ts';
 import { type GgufEntry, type GgufHeader, parseGgufHeader } from './header.ts';
 import type { GgufMetadata } from './metadata.ts';
-import { checkPart, partNames } from './split.ts';
+import { checkFirstPart, checkPart, partNames } from './split.ts';
 
 export type { GgufEntry } from './header.ts';
 export type { GgufMetadata } from './metadata.ts';
@@ -36,6 +36,17 @@ export function readGgufHeader(file: string): GgufHeader {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Metadata of a model: of its only file, or of the first part of a split one.
+ *
+ * @throws UserError for another part, and as {@link readGgufHeader}
+ */
+export function readModelMetadata(file: string): GgufMetadata {
+  const { metadata } = readGgufHeader(file);
+  checkFirstPart(file, metadata);
+  return metadata;
 }
 
 /** Where a tensor lies: one of the files, and the place in it. */

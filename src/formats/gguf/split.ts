@@ -21,16 +21,8 @@ export function partNames(file: string, metadata: GgufMetadata): string[] {
       `at most ${MAX_PARTS}`,
       'the file is damaged: download it again',
     );
-  const name = path.basename(file);
-  const prefix = /^(.*)-\d{5,}-of-\d{5,}\.gguf$/s.exec(name)?.[1];
-  const partName = (index: number) => `${prefix ?? 'NAME'}-${digits(index + 1)}-of-${digits(count)}.gguf`;
-  if (metadata.whole('split.no', 0) !== 0 || name !== partName(0))
-    throw complain({
-      where: file,
-      got: `part ${metadata.whole('split.no', 0) + 1} of a model split into ${count} files`,
-      expected: `the first part, named ${partName(0)}`,
-      remedy: 'pass the first part, with all parts under the names that llama.cpp gave them',
-    });
+  const partName = namesOfParts(file, count);
+  checkFirstPart(file, metadata);
   return Array.from({ length: count }, (_, index) => {
     const part = path.join(path.dirname(file), partName(index));
     if (!existsSync(part))
@@ -41,6 +33,31 @@ export function partNames(file: string, metadata: GgufMetadata): string[] {
         remedy: 'download the missing part into the same directory',
       });
     return part;
+  });
+}
+
+/** What the parts of a model are called, given one of them. */
+function namesOfParts(file: string, count: number): (index: number) => string {
+  const prefix = /^(.*)-\d{5,}-of-\d{5,}\.gguf$/s.exec(path.basename(file))?.[1] ?? 'NAME';
+  return (index) => `${prefix}-${digits(index + 1)}-of-${digits(count)}.gguf`;
+}
+
+/**
+ * Checks that a file is a whole model or the first part of one, which has the metadata of the others too.
+ *
+ * @throws UserError for another part, or a name that the others cannot be found by
+ */
+export function checkFirstPart(file: string, metadata: GgufMetadata): void {
+  const count = metadata.whole('split.count', 0);
+  if (count <= 1) return;
+  const number = metadata.whole('split.no', 0);
+  const first = namesOfParts(file, count)(0);
+  if (number === 0 && path.basename(file) === first) return;
+  throw complain({
+    where: file,
+    got: `part ${number + 1} of a model split into ${count} files`,
+    expected: `the first part, named ${first}`,
+    remedy: 'pass the first part, with all parts under the names that llama.cpp gave them',
   });
 }
 

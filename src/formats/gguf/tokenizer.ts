@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { complain, UserError } from '../../errors.ts';
 import { readJsonFile } from '../../files/json.ts';
 import type { GgufValue } from './byte-writer.ts';
-import { isGguf, readGgufHeader } from './reader.ts';
+import { isGguf, readModelMetadata } from './reader.ts';
 import { readTokenizerFiles, TOKEN_TYPE, WORDS } from './tokenizer-files.ts';
 
 const REMEDY = 'a GGUF file needs the tokenizer';
@@ -189,7 +189,7 @@ function fromDirectory(dir: string): Source {
 }
 
 function fromGguf(file: string): Source {
-  const { tokenizer, config } = readTokenizerFiles(readGgufHeader(file).metadata);
+  const { tokenizer, config } = readTokenizerFiles(readModelMetadata(file));
   return { file, tokenizer: fileSchema.parse(tokenizer), config: configSchema.parse(config) };
 }
 
