@@ -6,6 +6,7 @@ import { generateCommand } from './generate.ts';
 import { referenceCommand } from './reference.ts';
 import { trainCommand } from './train.ts';
 import { tuneCommand } from './tune.ts';
+import { version } from './version.ts';
 
 const EXAMPLES = `
 Examples:
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   return new Command('train.ts')
     .description('dawntune: fine-tune Llama models on any GPU with TypeScript and WGSL')
     .usage('[command] [flags]')
+    .version(version(), '--version', 'print the version')
     .addHelpText('after', EXAMPLES)
     .addCommand(trainCommand(), { isDefault: true })
     .addCommand(generateCommand())

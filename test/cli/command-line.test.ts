@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { describe, expect, test, vi } from 'vitest';
 import { runProgram } from '../../src/cli/run.ts';
@@ -26,6 +27,13 @@ describe('help', () => {
       if (typeof fallback === 'number') expect(text).toContain(`(default: ${fallback})`);
     }
   });
+});
+
+test('--version prints that of package.json', async () => {
+  const { version } = JSON.parse(readFileSync('package.json', 'utf8'));
+  expect(version).toMatch(/^\d+\.\d+\.\d+$/);
+  for (const args of [['--version'], ['generate', '--version']])
+    expect(await command(...args)).toEqual({ code: 0, out: `${version}\n`, err: [] });
 });
 
 describe('one line and exit code 1 for', () => {
