@@ -3,6 +3,7 @@ import { type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
 import { fillDirectory, makeDirectory, writeFileAtomic } from '../files/write-file.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import type { Mix } from '../formats/gguf/mixes.ts';
+import { removeStaleParts } from '../formats/gguf/stale-parts.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
 import { modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
@@ -83,7 +84,7 @@ export async function writeOutputs(
   return [...written, ...(await writeModel(finished, dir, outputs, { warn }))];
 }
 
-/** Writes a model below `dir`; returns the paths. */
+/** Writes a model below `dir`, in the place of an earlier one of the same kinds; returns the paths. */
 export async function writeModel(
   { config, weights, base, template, endOfTurn = null }: FinishedModel,
   dir: string,
@@ -112,6 +113,7 @@ export async function writeModel(
     weights,
     name: path.basename(path.resolve(base), '.gguf'),
   });
+  for (const { file } of files) removeStaleParts(file, ggufFiles, base);
   // Ollama does not take models in several files (ollama/ollama#5245).
   const whole = files.map(({ file }) => file).filter((file) => ggufFiles.includes(file));
   if (whole.length < files.length)

@@ -78,6 +78,46 @@ describe('what is written', () => {
     ]);
     expect(readdirSync(dir).every((name) => /^model-q8_0-0000\d-of-0000\d\.gguf$/.test(name))).toBe(true);
   });
+
+  test('parts in the place of other parts, and the whole in the place of parts, and nothing else goes', async () => {
+    const dir = freshDir();
+    const others = [
+      ...['model-q8_0-00001-of-00009.gguf.part', 'model-q8_0-1-of-9.gguf', 'model-q8_0.gguf.txt', 'notes.gguf'],
+      ...['model-q8_0-old-00001-of-00009.gguf', 'xmodel-q8_0-00001-of-00009.gguf', 'model-q4_0-00001-of-00009.gguf'],
+    ];
+    for (const name of others) writeFileSync(path.join(dir, name), 'mine');
+    const folder = 'model-q8_0-00001-of-00009.gguf';
+    mkdirSync(path.join(dir, folder));
+    const write = async (...words: string[]) => {
+      const { code, out } = await run('--model', 'models/tiny', '--out', dir, '--gguf', 'q8_0', ...words);
+      expect(code).toBe(0);
+      const made = readdirSync(dir).filter((name) => !others.includes(name) && name !== folder && name !== 'Modelfile');
+      expect(made.map((name) => `wrote ${path.join(dir, name)}`)).toEqual(out.filter((line) => line.endsWith('.gguf')));
+      return made;
+    };
+    expect(await write()).toEqual(['model-q8_0.gguf']);
+    const many = await write('--split-max-size', '60K');
+    expect(many.length).toBeGreaterThan(2);
+    const two = await write('--split-max-size', '150K');
+    expect(two).toEqual(['model-q8_0-00001-of-00002.gguf', 'model-q8_0-00002-of-00002.gguf']);
+    expect(await write()).toEqual(['model-q8_0.gguf']);
+    expect(readdirSync(dir).sort()).toEqual([...others, folder, 'Modelfile', 'model-q8_0.gguf'].sort());
+    for (const name of others) expect(readFileSync(path.join(dir, name), 'utf8')).toBe('mine');
+  });
+
+  test('parts that fail leave the earlier ones; those that the model was read from stay', async () => {
+    const dir = freshDir();
+    const words = ['--out', dir, '--gguf', 'f16', '--split-max-size'];
+    expect((await run('--model', 'models/tiny', ...words, '150K')).code).toBe(0);
+    const first = readdirSync(dir);
+    mkdirSync(path.join(dir, 'model-f16-00001-of-00002.gguf.part'));
+    expect((await run('--model', 'models/tiny', ...words, '250K')).code).toBe(1);
+    rmSync(path.join(dir, 'model-f16-00001-of-00002.gguf.part'), { recursive: true });
+    expect(readdirSync(dir)).toEqual(first);
+    expect((await run('--model', path.join(dir, first[0]), ...words, '250K')).code).toBe(0);
+    expect(readdirSync(dir)).toEqual(expect.arrayContaining(first));
+    expect(readdirSync(dir)).toContain('model-f16-00002-of-00002.gguf');
+  });
 });
 
 describe('bad input gives one line and leaves nothing', () => {
