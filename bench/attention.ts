@@ -1,19 +1,24 @@
 /**
  * Times the attention kernels for matrix units in every layout of their tiles and holds them against the tiled kernels:
- * `npx tsx bench/attention.ts [head size]`. TFLOP/s of causal attention: 4 · T² / 2 · D a head and document forward, 2.5
+ * `npx tsx bench/attention.ts [head-size]`. TFLOP/s of causal attention: 4 · T² / 2 · D a head and document forward, 2.5
  * times that backward, of which four of seven products are counted for keys and values, three for queries. "a core" is
  * how many workgroups a core of an NVIDIA GPU has workgroup memory for.
  */
+import { Argument, Command } from 'commander';
 import { AttentionRanges } from '../src/autograd/attention-ranges.ts';
 import { launchAttention } from '../src/autograd/ops/attention-kernels.ts';
 import { type MatrixEntry, matrixKernels, workgroupsByBytes } from '../src/autograd/ops/attention-matrix.ts';
 import { Device, type Launch } from '../src/tensor/device.ts';
-import { attentionPath } from '../src/tensor/kernel-paths.ts';
+import { attentionPath, MATRIX_WIDTHS } from '../src/tensor/kernel-paths.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { clocked } from './clock.ts';
 
+const [headSize] = new Command('bench/attention.ts')
+  .description('times the attention kernels for matrix units in every layout of their tiles, and shows their errors')
+  .addArgument(new Argument('[head-size]', 'elements of a head').choices(MATRIX_WIDTHS.map(String)).default('128'))
+  .parse().processedArgs as [string];
+const width = Number(headSize);
 const device = await Device.open();
-const width = Number(process.argv[2] ?? 128);
 const real = attentionPath(device.capabilities, 'f16', width) === 'matrix';
 const sibling = real ? 'tiled' : 'plain';
 const limit = device.capabilities.limits.maxComputeWorkgroupStorageSize;

@@ -11,7 +11,7 @@ import { existsSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:f
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { Command, Option } from 'commander';
 import { Random } from '../src/data/random.ts';
 import { fromFloat32 } from '../src/formats/elements.ts';
 import { MIXES, type Mix } from '../src/formats/gguf/mixes.ts';
@@ -23,27 +23,38 @@ import { writeLlamaGguf } from '../src/models/save-gguf.ts';
 import type { WeightRows } from '../src/models/weight-rows.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
 import { openLlama, skipReason } from '../test/oracle/llama.ts';
+import { wholeNumber } from './8b/flags.ts';
 import { LLAMA_8B } from './8b/shapes.ts';
 
-const { values: flags } = parseArgs({
-  options: {
-    layers: { type: 'string', default: '4' },
-    type: { type: 'string', default: 'q4_k_m' },
-    threads: { type: 'string', default: String(os.availableParallelism()) },
-    rounds: { type: 'string', default: '2' },
-    dir: { type: 'string', default: path.join(os.tmpdir(), 'dawntune-bench-export') },
-    run: { type: 'string' },
-  },
-});
-const mix = flags.type as Mix;
-const threads = Number(flags.threads);
+interface Flags {
+  layers: number;
+  type: Mix;
+  threads: number;
+  rounds: number;
+  dir: string;
+  run?: (typeof RUNS)[number];
+}
+
+const RUNS = ['f16', 'dawntune', 'llama.cpp'] as const;
+
+const flags = new Command('bench/export.ts')
+  .description("times the quantising of an 8B Llama's weights against llama.cpp's own quantiser")
+  .option('--layers <n>', 'layers of the model', wholeNumber, 4)
+  .addOption(new Option('--type <type>', 'kind of GGUF file').choices(Object.keys(MIXES)).default('q4_k_m'))
+  .option('--threads <n>', 'threads that quantise', wholeNumber, os.availableParallelism())
+  .option('--rounds <n>', 'how often each runs', wholeNumber, 2)
+  .option('--dir <dir>', 'where the model and the files are kept', path.join(os.tmpdir(), 'dawntune-bench-export'))
+  .addOption(new Option('--run <name>', 'one run, in this process').choices(RUNS).hideHelp())
+  .parse()
+  .opts<Flags>();
+const { type: mix, threads } = flags;
 const checkpoint = path.join(flags.dir, `layers-${flags.layers}`);
 const f16File = () => path.join(checkpoint, 'f16.gguf');
 const fileOf = (name: string) => path.join(checkpoint, `${name}-${mix}.gguf`);
 const TOKENIZER = 'models/tiny';
 /** Parameters of the whole model, which times are extrapolated to. */
 const WHOLE = 8_030_261_248;
-const CONFIG = { ...LLAMA_8B, num_hidden_layers: Number(flags.layers) };
+const CONFIG = { ...LLAMA_8B, num_hidden_layers: flags.layers };
 
 interface Measured {
   seconds: number;
@@ -61,7 +72,7 @@ async function compare(): Promise<void> {
   if (!existsSync(f16File())) child('f16');
   console.log(`${(parameters / 1e9).toFixed(2)} billion parameters, ${flags.type}, ${threads} threads`);
   const best = new Map<string, Measured>();
-  for (let round = 0; round < Number(flags.rounds); round++)
+  for (let round = 0; round < flags.rounds; round++)
     for (const name of skipReason ? ['dawntune'] : ['dawntune', 'llama.cpp']) {
       const measured = child(name);
       const known = best.get(name);
@@ -88,7 +99,7 @@ function line(name: string, { seconds, cpuSeconds, peakBytes }: Measured, parame
 
 function child(run: string): Measured {
   const self = fileURLToPath(import.meta.url);
-  const args = ['--import', 'tsx', self, '--run', run, '--dir', flags.dir, '--layers', flags.layers];
+  const args = ['--import', 'tsx', self, '--run', run, '--dir', flags.dir, '--layers', String(flags.layers)];
   const out = execFileSync(process.execPath, [...args, '--type', mix, '--threads', String(threads)], {
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -1,0 +1,34 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+const run = promisify(execFile);
+const bench = (name: string, ...flags: string[]) =>
+  run(process.execPath, ['--import', 'tsx', `bench/${name}.ts`, ...flags]);
+
+test.each([
+  ['export', /^Usage: bench\/export\.ts \[options\]\n.*--layers <n> .*\(default: 4\)/s],
+  ['attention', /^Usage: bench\/attention\.ts \[options\] \[head-size\]\n.*\(choices: "64", "128", default: "128"\)/s],
+])('bench/%s.ts --help explains its flags', async (name, message) => {
+  const { stdout, stderr } = await bench(name, '--help');
+  expect(stdout).toMatch(message);
+  expect(stderr).toBe('');
+});
+
+test.each([
+  [
+    'export',
+    ['--layers', '0'],
+    "error: option '--layers <n>' argument '0' is invalid. a whole number from 1 is needed\n",
+  ],
+  ['export', ['--type', 'q9'], /^error: option '--type <type>' argument 'q9' is invalid. Allowed choices are f32, /],
+  ['attention', ['65'], /^error: command-argument value '65' is invalid for argument 'head-size'. Allowed choices are/],
+])('bench/%s.ts %j is refused in a line', async (name, flags, message) => {
+  const failure: { code: number; stderr: string } = await bench(name, ...flags).then(
+    () => expect.fail('it ran'),
+    (error) => error,
+  );
+  expect(failure.code).toBe(1);
+  expect(failure.stderr).toMatch(message);
+  expect(failure.stderr).not.toContain(' at ');
+});
