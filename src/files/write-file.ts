@@ -186,7 +186,12 @@ export async function fillDirectory<T>(
   }
 }
 
-function checkReplaceable(file: string): void {
+/**
+ * Finds out early whether a file can take this place.
+ *
+ * @throws UserError when something else is there
+ */
+export function checkReplaceable(file: string): void {
   if (existsSync(file) && !statSync(file).isFile())
     throw complain({
       where: file,

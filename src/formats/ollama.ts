@@ -1,3 +1,6 @@
+import { existsSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+
 /** A chat format in the template language of Ollama, which is Go's text/template over messages. */
 interface OllamaTemplate {
   source: string;
@@ -39,4 +42,11 @@ export function modelfile(models: readonly string[], template: keyof typeof OLLA
     lines.push(`TEMPLATE """${source}"""`, ...stop.map((text) => `PARAMETER stop "${text}"`));
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Whether a Modelfile is one of a model in a file beside it that is not there. */
+export function isOrphan(file: string): boolean {
+  if (!existsSync(file)) return false;
+  const [, model] = /^FROM \.\/(.+)$/m.exec(readFileSync(file, 'utf8')) ?? [];
+  return model !== undefined && !existsSync(path.join(path.dirname(file), model));
 }

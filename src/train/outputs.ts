@@ -1,11 +1,12 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { type ChatTemplate, ownTemplateName } from '../data/chat-template.ts';
-import { fillDirectory, makeDirectory, writeFileAtomic } from '../files/write-file.ts';
+import { checkReplaceable, fillDirectory, makeDirectory, writeFileAtomic } from '../files/write-file.ts';
 import type { ImportanceMatrix } from '../formats/gguf/imatrix.ts';
 import type { Mix } from '../formats/gguf/mixes.ts';
 import { removeStaleParts } from '../formats/gguf/stale-parts.ts';
 import type { LlamaConfig } from '../formats/hf-config.ts';
-import { modelfile } from '../formats/ollama.ts';
+import { isOrphan, modelfile } from '../formats/ollama.ts';
 import { writeAdapter } from '../formats/peft.ts';
 import { copyTokenizer, mergedWeights, readTensors, saveWeights, TOKENIZER_FILES } from '../models/save.ts';
 import { writeLlamaGguf } from '../models/save-gguf.ts';
@@ -103,6 +104,8 @@ export async function writeModel(
   }
   if (gguf.length === 0) return written;
   makeDirectory(dir);
+  const to = path.join(dir, 'Modelfile');
+  checkReplaceable(to);
   const files = gguf.map((mix) => ({ file: path.join(dir, `model-${mix}.gguf`), mix }));
   const ggufFiles = await writeLlamaGguf({
     ...options,
@@ -120,8 +123,9 @@ export async function writeModel(
     options.warn?.(
       'no Modelfile for models in several files, which Ollama does not take: join them with `llama-gguf-split --merge`, or leave out --split-max-size',
     );
+  // One of an earlier export, whose model these have replaced.
+  if (whole.length === 0 && isOrphan(to)) rmSync(to);
   if (whole.length > 0) {
-    const to = path.join(dir, 'Modelfile');
     const names = whole.map((file) => path.basename(file));
     writeFileAtomic(to, modelfile(names, ownTemplateName(template)));
     ggufFiles.push(to);

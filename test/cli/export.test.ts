@@ -105,6 +105,30 @@ describe('what is written', () => {
     for (const name of others) expect(readFileSync(path.join(dir, name), 'utf8')).toBe('mine');
   });
 
+  test('a Modelfile of a whole model goes with it when parts take its place, another stays', async () => {
+    const dir = freshDir();
+    const words = ['--model', 'models/tiny', '--out', dir, '--gguf'];
+    expect((await run(...words, 'q8_0')).code).toBe(0);
+    expect((await run(...words, 'f16', '--split-max-size', '150K')).code).toBe(0);
+    expect(readFileSync(path.join(dir, 'Modelfile'), 'utf8')).toContain('FROM ./model-q8_0.gguf');
+    expect((await run(...words, 'q8_0', '--split-max-size', '60K')).code).toBe(0);
+    expect(existsSync(path.join(dir, 'Modelfile'))).toBe(false);
+  });
+
+  test.each([
+    ['a file', 'model-q8_0.gguf', []],
+    ['a part', 'model-q8_0-00003-of-00004.gguf', ['--split-max-size', '60K']],
+    ['the Modelfile', 'Modelfile', []],
+  ])('a directory in the place of %s is found before anything is replaced', async (_, name, more) => {
+    const dir = freshDir();
+    mkdirSync(path.join(dir, name));
+    writeFileSync(path.join(dir, 'model-f16.gguf'), 'old');
+    const { code, err } = await run('--model', 'models/tiny', '--out', dir, '--gguf', 'f16,q8_0', ...more);
+    expect([code, err.at(-1)]).toEqual([1, expect.stringContaining(`${name}: got something that is no file`)]);
+    expect(readdirSync(dir).sort()).toEqual([name, 'model-f16.gguf'].sort());
+    expect(readFileSync(path.join(dir, 'model-f16.gguf'), 'utf8')).toBe('old');
+  });
+
   test('parts that fail leave the earlier ones; those that the model was read from stay', async () => {
     const dir = freshDir();
     const words = ['--out', dir, '--gguf', 'f16', '--split-max-size'];

@@ -1,6 +1,6 @@
 import { type FileHandle, open } from 'node:fs/promises';
 import { complain, explained } from '../../errors.ts';
-import { beginTemporary, discardTemporary, publishTemporary } from '../../files/write-file.ts';
+import { beginTemporary, checkReplaceable, discardTemporary, publishTemporary } from '../../files/write-file.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import { ByteWriter, type GgufValue } from './byte-writer.ts';
 import { GGML_TYPES, type GgmlType, ggmlBytes } from './types.ts';
@@ -95,6 +95,8 @@ export class GgufOutput {
     metadata: ReadonlyMap<string, GgufValue>,
     tensors: readonly GgufTensorInfo[],
   ): Promise<GgufOutput> {
+    // Before the work, not after it, and before the first of several files takes its place.
+    checkReplaceable(file);
     const alignment = alignmentOf(metadata);
     const header = headerOf(metadata, tensors, alignment);
     const places = new Map<string, Place>();
