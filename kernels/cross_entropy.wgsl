@@ -1,5 +1,5 @@
 // Softmax cross-entropy over logits of a chunk of rows and a range of the vocabulary, transposed: [vocabulary, rows]. That
-// way the products before and after read their large operand, the weight, as it lies, which matrix units do twice as fast.
+// way the products before and after read their large operand, the weight, as it lies.
 // LOGIT says where a logit is read: `logits_at(i)`, or `y[i]` where the gradient takes the logits' place.
 #include "include/grid.wgsl"
 #include "include/nonfinite.wgsl"

@@ -1,8 +1,8 @@
 /**
  * The order in which matrix units like a frozen operand best: tiles of 128 columns of the result by 32 steps of the
  * depth, row-major with a step of the depth a row, as they go to workgroup memory; tiles of the same columns follow each
- * other. It is the order in which products with an operand [k, n] read it, which are nearly twice as fast as those with
- * an operand [n, k] (bench/NOTES.md).
+ * other. It is the order in which products with an operand [k, n] read it, which are a little faster than those with an
+ * operand [n, k] (bench/NOTES.md).
  */
 export const TILE_COLUMNS = 128;
 export const TILE_DEPTH = 32;
