@@ -50,22 +50,18 @@ export function tokenizeConversation(
       const given = renderChat(template, messages.slice(0, i), { ...special, add_generation_prompt: true });
       const answered = renderChat(template, messages.slice(0, i + 1), special);
       if (!answered.startsWith(given) || !whole.startsWith(answered) || given.length < ended) throw rewrites(template);
-      ended = endOfTurn(tokenizer, answered, given.length);
+      ended = answered.length;
       if (ended === given.length) return;
       const from = places.firstFrom(given.length);
-      const to = places.afterLastBefore(ended);
+      const end = answered.trimEnd().length;
+      let to = end > given.length ? places.afterLastBefore(end) : 0;
+      // Behind the token that ends the turn only white space follows.
+      if (to === 0 || !tokenizer.isSpecial(input_ids[to - 1])) to = places.afterLastBefore(ended);
       labels.set(input_ids.subarray(from, to), from);
     });
   }
   if (labels.length > 0) labels[0] = IGNORED;
   return { input_ids, labels };
-}
-
-/** Where the answer that starts at `start` ends in `text`: behind its last special token if only white space follows. */
-function endOfTurn(tokenizer: Tokenizer, text: string, start: number): number {
-  const end = Math.max(start, text.trimEnd().length);
-  const last = tokenizer.encode(text.slice(start, end)).at(-1);
-  return last !== undefined && tokenizer.isSpecial(last) ? end : text.length;
 }
 
 function rewrites(template: ChatTemplate): UserError {

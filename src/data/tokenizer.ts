@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { complain } from '../errors.ts';
 import { isGguf, readModelMetadata } from '../formats/gguf/reader.ts';
 import { readTokenizerFiles } from '../formats/gguf/tokenizer-files.ts';
+import { tokenBytes } from './token-bytes.ts';
 
 const specialToken = z.union([z.string(), z.looseObject({ content: z.string() }).transform((token) => token.content)]);
 
@@ -53,6 +54,9 @@ export interface SpecialToken {
 export class Tokenizer {
   private readonly inner: HuggingFaceTokenizer;
   private readonly specialIds = new Set<number>();
+  private readonly toBytes: (token: string) => Uint8Array;
+  /** By id, for those asked for. */
+  private readonly bytes: Uint8Array[] = [];
   /** Where it came from, for messages. */
   readonly directory: string;
   /** The token a document starts with, if the model has one. */
@@ -68,6 +72,7 @@ export class Tokenizer {
   constructor(directory: string, content: object, config: z.infer<typeof configSchema>, chatTemplate: string | null) {
     this.inner = new HuggingFaceTokenizer(content, config);
     for (const [id, token] of this.inner.get_added_tokens_decoder()) if (token.special) this.specialIds.add(id);
+    this.toBytes = tokenBytes(content);
     this.directory = directory;
     this.chatTemplate = chatTemplate;
     this.bos = this.special('bos_token', config.bos_token);
@@ -99,19 +104,20 @@ export class Tokenizer {
   decode(ids: ArrayLike<number>, options: { skipSpecial?: boolean } = {}): string {
     const list = Array.from(ids);
     if (list.length === 0) return '';
-    for (const id of list) {
-      if (this.inner.id_to_token(id) !== undefined) continue;
-      throw complain({
-        where: `tokenizer in ${this.directory}`,
-        got: `token id ${id}`,
-        expected: 'an id of its vocabulary',
-        remedy: 'use the tokenizer that belongs to the model',
-      });
-    }
+    for (const id of list) this.written(id);
     return this.inner.decode(list, {
       skip_special_tokens: options.skipSpecial ?? false,
       clean_up_tokenization_spaces: false,
     });
+  }
+
+  /**
+   * The bytes of text that a token stands for, also where they are part of a character.
+   * @throws UserError for an id outside the vocabulary
+   */
+  bytesOf(id: number): Uint8Array {
+    this.bytes[id] ??= this.toBytes(this.written(id));
+    return this.bytes[id];
   }
 
   /** Whether an id is that of a special token (one that is no text). */
@@ -122,6 +128,18 @@ export class Tokenizer {
   /** The id of a token written exactly so in the vocabulary, or null. */
   idOf(token: string): number | null {
     return this.inner.token_to_id(token) ?? null;
+  }
+
+  /** A token as the vocabulary writes it. */
+  private written(id: number): string {
+    const token = this.inner.id_to_token(id);
+    if (token !== undefined) return token;
+    throw complain({
+      where: `tokenizer in ${this.directory}`,
+      got: `token id ${id}`,
+      expected: 'an id of its vocabulary',
+      remedy: 'use the tokenizer that belongs to the model',
+    });
   }
 
   private special(key: string, text: string | null | undefined): SpecialToken | null {

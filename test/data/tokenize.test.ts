@@ -4,6 +4,7 @@ import { Random } from '../../src/data/random.ts';
 import { IGNORED, type Sample, tokenizeConversation, tokenizeDataset } from '../../src/data/tokenize.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { UserError } from '../../src/errors.ts';
+import { llama2TokenizerJson, writeLlama2Tokenizer } from '../support/llama2-tokenizer.ts';
 import { SPECIAL_TOKENS, tinyTokenizerJson, writeTinyTokenizer } from '../support/tiny-tokenizer.ts';
 
 const tokenizer = loadTokenizer(writeTinyTokenizer());
@@ -105,7 +106,23 @@ describe('tokenizeConversation', () => {
 
   it('learns the tokens that hold a character of an answer or its end, and no others', () => {
     const random = new Random(11);
-    const pieces = ['\n', '\n\n', ' ', '  ', '\t', '\r\n', 'hello', 'user', '日本', '🙂', 'é', '.', '\u00a0', '\ufffd'];
+    const pieces = [
+      '\n',
+      '\n\n',
+      ' ',
+      '  ',
+      '\t',
+      '\r\n',
+      'hello',
+      'user',
+      '日本',
+      '🙂',
+      'é',
+      '.',
+      '\u00a0',
+      '\ufffd',
+      '\ud83d',
+    ];
     const content = () => Array.from({ length: random.below(6) }, () => pieces[random.below(pieces.length)]).join('');
     let shared = 0;
     for (let round = 0; round < 200; round++) {
@@ -140,11 +157,51 @@ describe('tokenizeConversation', () => {
     expect(shared).toBeGreaterThan(50);
   });
 
-  it('refuses a shared token of a tokenizer that does not give its text back', () => {
-    const lossy: typeof tokenizer = Object.assign(Object.create(tokenizer), { decode: () => 'x' });
+  it('learns all tokens of a last character that is cut, and no others of a first one', () => {
+    const json = tinyTokenizerJson() as { model: { vocab: Record<string, number>; merges: string[] } };
+    const bytes = Object.keys(json.model.vocab);
+    // The last byte of 。 (E3 80 82) with the first of 🙂 (F0 9F 99 82), and the last of : with the first of 。
+    const pairs = [`${bytes[0x82]} ${bytes[0xf0]}`, `${bytes[0x9a]} ${bytes[0xe3]}`];
+    json.model.merges = [...json.model.merges, ...pairs];
+    const added = json as unknown as { added_tokens: { id: number }[] };
+    for (const token of added.added_tokens) token.id += pairs.length;
+    for (const pair of pairs) json.model.vocab[pair.replace(' ', '')] = Object.keys(json.model.vocab).length;
+    const own = loadTokenizer(writeTinyTokenizer(undefined, undefined, { ...json, post_processor: null }));
+    const source =
+      "{% for m in messages %}{{ ('答:' if m.role == 'assistant' else '') + m.content + '。' }}{% endfor %}" +
+      "{% if add_generation_prompt %}{{ '答:' }}{% endif %}";
+    const mask = (template: ChatTemplate, ...messages: Message[]) => {
+      const sample = tokenizeConversation(own, template, messages, { train_on: 'assistant' });
+      return [...sample.input_ids].map((id, i) => `${id.toString(16)}${sample.labels[i] === id ? '*' : ''}`).join(' ');
+    };
+    expect(mask({ name: 'cut', source }, user('a'), assistant('b'), user('🙂'))).toBe(
+      '61 e3 80 82 e7 ad 94 3a 62* e3* 80* 10a* 9f 99 82 e3 80 82',
+    );
+    expect(mask({ name: 'cut', source: source.replaceAll(':', '：') }, user('a'), assistant('。'))).toBe(
+      '61 e3 80 82 e7 ad 94 ef bc 10b* 80* 82* e3* 80* 82*',
+    );
+  });
+
+  it.each(['\ud83d', 'e\u0301', 'é'])('places answers behind %j, which is normalised', (content) => {
+    const nfc = loadTokenizer(
+      writeTinyTokenizer(undefined, undefined, { ...tinyTokenizerJson(), normalizer: { type: 'NFC' } }),
+    );
+    const messages = [user(content), assistant('\nb'), user(content), assistant(`${content}d`), user('x')];
+    const sample = tokenizeConversation(nfc, chatml, messages, { train_on: 'assistant' });
+    const answer = Buffer.from(content).toString().normalize('NFC');
+    expect(targets(sample)).toEqual(['\n\nb<|im_end|>', `${answer}d<|im_end|>`]);
+  });
+
+  it('refuses a border that a normalisation goes across', () => {
+    const nfc = loadTokenizer(
+      writeTinyTokenizer(undefined, undefined, { ...tinyTokenizerJson(), normalizer: { type: 'NFC' } }),
+    );
+    const touching = { name: 'touching', source: BARE.source.replaceAll(': ', ': e') };
     const tokenize = (answer: string) =>
-      tokenizeConversation(lossy, chatml, [user('a'), assistant(answer)], { train_on: 'assistant' });
-    expect(() => tokenize('\nb')).toThrow(/a token across the border of an answer, near "\|>assistant\\n\\nb/);
+      tokenizeConversation(nfc, touching, [user('a'), assistant(answer)], { train_on: 'assistant' });
+    expect(() => tokenize('\u0301b')).toThrow(
+      /tokens that write the text across the border of an answer differently, near "assistant: e\u0301b\\n", .*; remove/,
+    );
     expect(() => tokenize('b')).not.toThrow();
   });
 
@@ -160,6 +217,104 @@ describe('tokenizeConversation', () => {
   it('learns the whole answer where a template has no token for the end', () => {
     const sample = tokenizeConversation(tokenizer, BARE, [user('a'), assistant('"b"')], { train_on: 'assistant' });
     expect(targets(sample)).toEqual(['"b"\n']);
+  });
+});
+
+describe("tokenizeConversation with a tokenizer in Llama 2's form", () => {
+  const json = llama2TokenizerJson();
+  const llama2 = loadTokenizer(writeLlama2Tokenizer());
+  const own = { bos: '<s>', end: '</s>' };
+  /** What a template writes before and after a content, and where the end of an answer is learned. */
+  const templates: [ChatTemplate, (role: string) => { header: string; end: string; after: string }][] = [
+    [
+      {
+        name: 'llama-2',
+        source:
+          "{% for m in messages %}{% if m.role == 'user' %}{{ bos_token + '[INST] ' + m.content + ' [/INST]' }}" +
+          "{% else %}{{ ' ' + m.content + ' ' + eos_token }}{% endif %}{% endfor %}",
+      },
+      (role) =>
+        role === 'user'
+          ? { header: `${own.bos}[INST] `, end: ' [/INST]', after: '' }
+          : { header: '', end: ` ${own.end}`, after: '' },
+    ],
+    [
+      {
+        name: 'zephyr',
+        source:
+          "{% for m in messages %}{{ '<|' + m.role + '|>\n' + m.content + eos_token + '\n' }}" +
+          "{% if loop.last and add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}{% endfor %}",
+      },
+      (role) => ({ header: `<|${role}|>\n`, end: own.end, after: '\n' }),
+    ],
+    [chatml, (role) => ({ header: `<|im_start|>${role}\n`, end: '<|im_end|>\n', after: '' })],
+  ];
+
+  /** By id. */
+  const length: number[] = [];
+  for (const [token, id] of Object.entries((json.model as { vocab: Record<string, number> }).vocab))
+    length[id] = /^<0x..>$/.test(token) ? 1 : Buffer.byteLength(token.replaceAll('▁', ' '));
+
+  it.each(templates)('learns the tokens that hold a character of an answer or its end: $name', (template, partsOf) => {
+    const random = new Random(5);
+    const pieces = ['\n', ' ', '  ', 'hello', ' user', '日本', '🙂', 'é', '.', '▁', '</s>', '\ud83d', 'a', '[', '>'];
+    const content = () => Array.from({ length: random.below(7) }, () => pieces[random.below(pieces.length)]).join('');
+    for (let round = 0; round < 200; round++) {
+      const messages = Array.from({ length: 2 + random.below(6) }, (_, i) =>
+        i % 2 === 0 ? user(content()) : assistant(content()),
+      );
+      const sample = tokenizeConversation(llama2, template, messages, { train_on: 'assistant' });
+      let text = '';
+      /** For every character of the text. */
+      const answers: boolean[] = [];
+      for (const { role, content } of messages) {
+        const { header, end, after } = partsOf(role);
+        const lead = template.name === 'llama-2' && role === 'assistant' ? ' ' : '';
+        for (const [part, learned] of [
+          [header, false],
+          [lead + content + end, role === 'assistant'],
+          [after, false],
+        ] as const) {
+          text += part;
+          while (answers.length < text.length) answers.push(learned);
+        }
+      }
+      // The same for every byte of the tokens: a space of the tokenizer's own goes with what follows it.
+      const learned: boolean[] = [];
+      let [at, begins] = [0, true];
+      for (const part of text.split(/(<s>|<\/s>)/)) {
+        const special = part === '<s>' || part === '</s>';
+        for (const character of part) {
+          if (begins && !special) learned.push(answers[at]);
+          begins = special;
+          // This tokenizer makes no difference between ▁ and a space.
+          const bytes = character === '▁' ? 1 : Buffer.byteLength(character);
+          for (let i = 0; i < bytes; i++) learned.push(answers[at]);
+          at += character.length;
+        }
+      }
+      at = 0;
+      const expected = [...sample.input_ids].map((id, i) => {
+        const held = learned.slice(at, at + length[id]);
+        at += length[id];
+        return i > 0 && held.includes(true) ? id : IGNORED;
+      });
+      expect(at).toBe(learned.length);
+      expect([...sample.labels], JSON.stringify(messages)).toEqual(expected);
+    }
+  });
+
+  it('learns the whole of every answer', () => {
+    const messages = [user('hello'), assistant('hello user.'), user('a'), assistant(' b')];
+    const learned = (template: ChatTemplate) => {
+      const { labels } = tokenizeConversation(llama2, template, messages, { train_on: 'assistant' });
+      return llama2.decode(labels.filter((label) => label !== IGNORED));
+    };
+    expect(templates.map(([template]) => learned(template))).toEqual([
+      'hello user. </s>  b </s>',
+      'hello user.</s> b</s>',
+      'hello user.<|im_end|>\n b<|im_end|>\n',
+    ]);
   });
 });
 

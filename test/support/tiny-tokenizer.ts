@@ -98,9 +98,10 @@ export function tinyTokenizerConfig(): Record<string, unknown> {
 export function writeTinyTokenizer(
   directory = mkdtempSync(path.join(os.tmpdir(), 'dawntune-tokenizer-')),
   config: Record<string, unknown> = tinyTokenizerConfig(),
+  json: Record<string, unknown> = tinyTokenizerJson(),
 ): string {
   mkdirSync(directory, { recursive: true });
-  writeFileSync(path.join(directory, 'tokenizer.json'), JSON.stringify(tinyTokenizerJson()));
+  writeFileSync(path.join(directory, 'tokenizer.json'), JSON.stringify(json));
   writeFileSync(path.join(directory, 'tokenizer_config.json'), JSON.stringify(config));
   return directory;
 }
