@@ -1,8 +1,8 @@
 import { complain } from '../errors.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-/** Characters in front of a piece of text that show how it goes on there: more than any special token has. */
-const CONTEXT = 64;
+/** Characters, besides a special token, that have to stand in front of a piece of text to show how it goes on there. */
+const CONTEXT = 8;
 
 /**
  * Says which tokens hold the text before and after a place in it. Fast for places in the order of the text.
@@ -77,8 +77,8 @@ export class TokenPlaces {
   /** How many bytes the tokenizer makes of the text from `start` to `end`, with the text before it as it is. */
   #lengthInTokens(start: number, end: number): number {
     // What a tokenizer puts in front of a text, or behind a special token, must not count for the piece.
-    const context = this.#isInPair(start - CONTEXT) ? CONTEXT + 1 : CONTEXT;
-    const from = Math.max(0, start - context);
+    let from = Math.max(0, start - CONTEXT - this.#tokenizer.longestAdded);
+    if (this.#isInPair(from)) from--;
     const before = this.#encoded(from, start);
     const both = this.#encoded(from, end);
     const piece = both.subarray(before.length);

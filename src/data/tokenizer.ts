@@ -59,6 +59,8 @@ export class Tokenizer {
   private readonly bytes: Uint8Array[] = [];
   /** Where it came from, for messages. */
   readonly directory: string;
+  /** Characters of the longest token that is recognised before text is cut into words, as special tokens are. */
+  readonly longestAdded: number;
   /** The token a document starts with, if the model has one. */
   readonly bos: SpecialToken | null;
   /** The token a document or a turn ends with, if the model has one. */
@@ -71,7 +73,12 @@ export class Tokenizer {
   /** Use {@link loadTokenizer}. */
   constructor(directory: string, content: object, config: z.infer<typeof configSchema>, chatTemplate: string | null) {
     this.inner = new HuggingFaceTokenizer(content, config);
-    for (const [id, token] of this.inner.get_added_tokens_decoder()) if (token.special) this.specialIds.add(id);
+    let longest = 0;
+    for (const [id, token] of this.inner.get_added_tokens_decoder()) {
+      if (token.special) this.specialIds.add(id);
+      longest = Math.max(longest, token.content.length);
+    }
+    this.longestAdded = longest;
     this.toBytes = tokenBytes(content);
     this.directory = directory;
     this.chatTemplate = chatTemplate;

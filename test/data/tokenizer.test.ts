@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { StreamDecoder } from '../../src/data/stream-decoder.ts';
 import { loadTokenizer } from '../../src/data/tokenizer.ts';
 import { UserError } from '../../src/errors.ts';
+import { writeLlama2Tokenizer } from '../support/llama2-tokenizer.ts';
 import { SPECIAL_TOKENS, TINY_VOCABULARY, tinyTokenizerConfig, writeTinyTokenizer } from '../support/tiny-tokenizer.ts';
 
 const tokenizer = loadTokenizer(writeTinyTokenizer());
@@ -29,6 +30,18 @@ describe('loadTokenizer', () => {
       expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
     },
   );
+
+  it('gives the bytes of tokens, also those of a part of a character', () => {
+    const bytes = (from: typeof tokenizer, text: string) =>
+      Buffer.concat(from.encode(text).map((id) => from.bytesOf(id))).toString();
+    for (const text of ['hello é 日本 🙂\n\n', '<|im_end|>Ċ\u0000\u007f\u00a0\u00ad'])
+      expect(bytes(tokenizer, text)).toBe(text);
+    expect([...tokenizer.bytesOf(0xc3)]).toEqual([0xc3]);
+    expect(() => tokenizer.bytesOf(TINY_VOCABULARY)).toThrow(/token id 273/);
+    // Llama 2's form puts a space in front, and takes ▁ for one.
+    const llama2 = loadTokenizer(writeLlama2Tokenizer());
+    expect(bytes(llama2, 'hello 日</s>▁<0x41>')).toBe(' hello 日</s>  <0x41>');
+  });
 
   it('knows its special tokens, as strings and as objects', () => {
     expect(tokenizer.bos).toEqual({ text: '<|begin_of_text|>', id: first + 2 });
