@@ -72,7 +72,10 @@ export function exportCommand(): Command {
       '--gguf <types>',
       `write GGUF files, separated by commas: ${Object.keys(MIXES).join(', ')}; quantised from weights rounded to f16, so that the bytes are those of llama.cpp's quantiser on the f16 file`,
     )
-    .option('--split-max-size <size>', 'divide GGUF files into parts of at most this size, for example 2G')
+    .option(
+      '--split-max-size <size>',
+      'divide GGUF files into parts with at most this much of tensors, or one tensor, for example 2G',
+    )
     .option('--imatrix <file>', "importance matrix of llama.cpp's llama-imatrix, for quantised GGUF files")
     .option('--threads <n>', 'threads that quantise (default: all cores)')
     .option('--gguf-adapter', 'write the adapter itself as a GGUF file, which llama.cpp applies with --lora', false)

@@ -59,7 +59,7 @@ export async function writeLlamaGguf(job: LlamaGguf): Promise<string[]> {
   for (const [index, { file }] of job.files.entries()) {
     const matrices = tensors.filter(({ weight }) => weight.shape.length > 1);
     const note = fallbackNote(
-      path.basename(file),
+      path.basename(file, '.gguf'),
       matrices.map(({ types }) => types[index]),
     );
     if (note) job.warn?.(note);

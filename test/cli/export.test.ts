@@ -40,7 +40,7 @@ describe('what is written', () => {
     expect(code).toBe(0);
     // The tiny model's rows are shorter than a block of q4_k.
     expect(err).toEqual([
-      'warning: model-q4_k_m.gguf: 28 of 29 matrices have rows that are no multiple of a block, and take other types: q5_0 instead of q4_k (24), q8_0 instead of q6_k (4)',
+      'warning: model-q4_k_m: 28 of 29 matrices have rows that are no multiple of a block, and take other types: q5_0 instead of q4_k (24), q8_0 instead of q6_k (4)',
     ]);
     const names = ['model-q4_k_m.gguf', 'model-bf16.gguf', 'Modelfile'];
     expect(out).toEqual(names.map((name) => `wrote ${path.join(dir, name)}`));

@@ -7,7 +7,7 @@ export interface MatrixType {
 }
 
 /** Says which types took the place of others because of narrow rows, as llama-quantize does; null where none did. */
-export function fallbackNote(file: string, matrices: readonly MatrixType[]): string | null {
+export function fallbackNote(model: string, matrices: readonly MatrixType[]): string | null {
   const counts = new Map<string, number>();
   for (const { wanted, type } of matrices)
     if (wanted !== type) {
@@ -21,5 +21,5 @@ export function fallbackNote(file: string, matrices: readonly MatrixType[]): str
     all === 1
       ? 'has rows that are no multiple of a block, and takes another type'
       : 'have rows that are no multiple of a block, and take other types';
-  return `${file}: ${all} of ${matrices.length} matrices ${what}: ${changes}`;
+  return `${model}: ${all} of ${matrices.length} matrices ${what}: ${changes}`;
 }
