@@ -64,7 +64,7 @@ var<workgroup> scores: array<vec4u, QUERIES * SCORE_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=scores
-#include "include/sums_in_words_{{UNITS}}.wgsl" with name=scores
+#include "include/sums_{{UNITS}}.wgsl" with name=scores
 var<workgroup> shared_parts: array<f32, THREADS>;
 var<workgroup> factors: array<f32, QUERIES>;
 // 2 · round if a base must be raised in that round, 2 · round + 1 if that of a row which has sums.
@@ -214,11 +214,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       // Sums go where scores were: these are in registers, and weights are written again.
       if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
-        workgroupBarrier();
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-        scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
-  #end
-        workgroupBarrier();
+#include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
   #unroll r in 0..{{ROW_FRAGMENTS}}
         let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
         let factor = factors[own_row + r * 16u + lane / 2u];
@@ -257,11 +253,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
   }
 #unroll c in 0..{{SUM_FRAGMENTS}}
-  workgroupBarrier();
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-  scores_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, outputs[r * OUTPUTS + c]);
-  #end
-  workgroupBarrier();
+#include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
   #unroll r in 0..{{ROW_FRAGMENTS}}
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
   let of_row = own_row + r * 16u + lane / 2u;

@@ -48,7 +48,7 @@ var<workgroup> pairs: array<vec4u, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
-#include "include/sums_in_words_{{UNITS}}.wgsl" with name=pairs
+#include "include/sums_{{UNITS}}.wgsl" with name=pairs
 // Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
 // key. Who writes writes the same.
 var<workgroup> broken: array<atomic<u32>, 2>;
@@ -201,11 +201,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
 #unroll c in 0..{{SUM_FRAGMENTS}}
-  workgroupBarrier();
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-  pairs_store((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u, sums[r * SUMS + c]);
-  #end
-  workgroupBarrier();
+#include "include/attention_spill.wgsl" with array=pairs, sums=sums, columns=SUMS, column=c
   #unroll r in 0..{{ROW_FRAGMENTS}}
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
   let of_row = own_row + r * 16u + lane / 2u;

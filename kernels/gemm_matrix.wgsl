@@ -59,7 +59,7 @@ const B_TILE = A_CHUNKS / A_ROW * A_STRIDE;
 var<workgroup> tiles: array<vec4u, max(B_TILE + B_CHUNKS / B_ROW * B_STRIDE, 4u * 16u * RESULT_STRIDE)>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
-#include "include/sums_in_words_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=tiles
 
 // Neighbouring workgroups share tiles in the cache: walk over the grid in bands of eight rows.
 fn place_of(group: u32) -> vec2u {

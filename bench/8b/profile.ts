@@ -1,5 +1,4 @@
-import type { TimedCommand } from '../../src/tensor/timestamps.ts';
-import { milliseconds } from './timing.ts';
+import { milliseconds, type TimedCommand } from '../../src/tensor/timestamps.ts';
 
 /** All commands of one kind in a step. */
 export interface ProfileLine {

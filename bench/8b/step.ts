@@ -6,6 +6,7 @@ import { batchOf, countTargets, type Document } from '../../src/models/batch.ts'
 import type { Llama } from '../../src/models/llama.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
 import type { Device } from '../../src/tensor/device.ts';
+import { median, milliseconds } from '../../src/tensor/timestamps.ts';
 import { trainConfigSchema } from '../../src/train/config.ts';
 import { adapterConfigOf, loadOptionsOf } from '../../src/train/open-trainer.ts';
 import { rehearse } from '../../src/train/rehearse.ts';
@@ -13,7 +14,6 @@ import { Trainer, type StepReport as TrainerReport } from '../../src/train/train
 import type { Setting } from './part.ts';
 import { type ProfileLine, profileOf } from './profile.ts';
 import { tokenFlops } from './shapes.ts';
-import { median, milliseconds } from './timing.ts';
 import { randomLlama } from './weights.ts';
 
 export interface StepReport {

@@ -1,20 +1,10 @@
 import type { Device } from '../../src/tensor/device.ts';
-import type { TimedCommand } from '../../src/tensor/timestamps.ts';
+import { median, milliseconds } from '../../src/tensor/timestamps.ts';
 
 /** GPU time that one measurement should take, so that clocks settle, and the rounds that it takes at least. */
 const BUDGET_MS = 40;
 const LEAST_ROUNDS = 3;
 const MOST_ROUNDS = 20;
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-export function milliseconds(commands: readonly TimedCommand[]): number {
-  return commands.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
-}
 
 /**
  * Median GPU milliseconds of what `run` records; what it makes is freed each time.

@@ -1,4 +1,5 @@
-// Fragments of sums in the array<vec4f> {{name}} in workgroup memory; places as in left_halves_matrix.wgsl.
+// Fragments of sums in the array<vec4u> {{name}} in workgroup memory, as bits: one array for sums and for halves. Places
+// as in left_halves_matrix.wgsl, 4 sums an element.
 fn {{name}}_sums(at: u32, stride: u32) -> Sums {
   return subgroupMatrixLoad<Sums, row_major>(&{{name}}, at, stride);
 }

@@ -3,10 +3,10 @@ import { mkdirSync } from 'node:fs';
 import { CHAT_TEMPLATES } from '../../src/data/chat-template.ts';
 import { Random } from '../../src/data/random.ts';
 import { writeFileAtomic } from '../../src/files/write-file.ts';
-import { addedToken, byteLevelBpeJson, LLAMA3_WORDS } from '../../src/formats/byte-level-bpe.ts';
+import { addedToken, byteAlphabet, byteLevelBpeJson, LLAMA3_WORDS } from '../../src/formats/byte-level-bpe.ts';
 import { answerText, questionText, randomQuestion, SMALL_TALK } from './conversations.ts';
 import { corpusDocument, textOf } from './corpus.ts';
-import { byteAlphabet, trainMerges } from './train-bpe.ts';
+import { trainMerges } from './train-bpe.ts';
 
 const VOCABULARY = 512;
 const SPECIAL = ['<|begin_of_text|>', '<|end_of_text|>', '<|im_start|>', '<|im_end|>', '<|pad|>'];

@@ -49,10 +49,3 @@ function merged(parts: readonly string[], [left, right]: Merge): string[] {
   }
   return out;
 }
-
-/** The visible character that stands for each byte in byte-level BPE (GPT-2's table). */
-export function byteAlphabet(): string[] {
-  const visible = (b: number) => (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || (b >= 174 && b <= 255);
-  let next = 256;
-  return Array.from({ length: 256 }, (_, b) => String.fromCodePoint(visible(b) ? b : next++));
-}

@@ -29,9 +29,9 @@ export function tuneCommand(): Command {
     const usable = usableMatrixShape(capabilities) !== undefined;
     // Found before minutes of measuring, not after.
     if (usable) checkWritable(path.dirname(fileToWrite(capabilities)));
-    const planned = async () =>
-      (await planMemory(capabilities, config, await openData(config), freeMemory(capabilities))).step.products;
-    const products = usable ? await planned() : [];
+    const products = usable
+      ? (await planMemory(capabilities, config, await openData(config), freeMemory(capabilities))).step.products
+      : [];
     if (products.length === 0) {
       const without = usable
         ? `precision ${config.precision} makes no products on`

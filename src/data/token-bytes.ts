@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { byteAlphabet } from '../formats/byte-level-bpe.ts';
 
 const decoderSchema = z.looseObject({
   type: z.string(),
@@ -15,12 +16,8 @@ const schema = z.looseObject({
   }),
 });
 
-/** Byte by stand-in: GPT-2's alphabet, in which byte-level tokens are written. */
-const BYTES = new Map<string, number>();
-for (let byte = 0, next = 256; byte < 256; byte++) {
-  const printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-  BYTES.set(String.fromCharCode(printable ? byte : next++), byte);
-}
+/** Byte by stand-in. */
+const BYTES = new Map(byteAlphabet().map((character, byte) => [character, byte]));
 
 /**
  * How to read the bytes of text that a token stands for off the way the vocabulary writes it.

@@ -56,8 +56,8 @@ export interface LlamaGguf {
  */
 export async function writeLlamaGguf(job: LlamaGguf): Promise<string[]> {
   const tensors = plan(job);
+  const matrices = tensors.filter(({ weight }) => weight.shape.length > 1);
   for (const [index, { file }] of job.files.entries()) {
-    const matrices = tensors.filter(({ weight }) => weight.shape.length > 1);
     const note = fallbackNote(
       path.basename(file, '.gguf'),
       matrices.map(({ types }) => types[index]),

@@ -83,3 +83,15 @@ export class Timestamps {
     return timed;
   }
 }
+
+/** The middle one of repeated measurements, or the mean of the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** What commands took together. */
+export function milliseconds(commands: readonly TimedCommand[]): number {
+  return commands.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
+}

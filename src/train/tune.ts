@@ -5,7 +5,7 @@ import { tiledSize } from '../tensor/gemm/tiles.ts';
 import { candidates, keyOf, type ProductShape, type Tiling } from '../tensor/gemm/tilings.ts';
 import { sizeOf } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import type { TimedCommand } from '../tensor/timestamps.ts';
+import { median, milliseconds } from '../tensor/timestamps.ts';
 
 /** Milliseconds that a product takes with each of some tilings. */
 export type Timer = (shape: ProductShape, tilings: readonly Tiling[]) => Promise<number[]>;
@@ -84,12 +84,6 @@ export function timerOn(device: Device, units: 'matrix' | 'emulated' = 'matrix')
     });
   };
 }
-
-function milliseconds(commands: readonly TimedCommand[]): number {
-  return commands.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0) / 1e6;
-}
-
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 
 /** A product of such a shape, of numbers between −1/16 and 1/16. */
 function productOf(device: Device, shape: ProductShape): Product {

@@ -1,3 +1,4 @@
+import { addedToken } from '../../src/formats/byte-level-bpe.ts';
 import { writeTinyTokenizer } from './tiny-tokenizer.ts';
 
 /** The special tokens, with ids in this order. */
@@ -21,15 +22,7 @@ export function llama2TokenizerJson(): Record<string, unknown> {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: LLAMA2_SPECIAL_TOKENS.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: LLAMA2_SPECIAL_TOKENS.map((content, id) => addedToken(id, content, true)),
     normalizer: {
       type: 'Sequence',
       normalizers: [

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { addedToken } from '../../src/formats/byte-level-bpe.ts';
 
 /** The special tokens of the tiny tokenizer; their ids follow its bytes and merges in this order. */
 export const SPECIAL_TOKENS = [
@@ -35,15 +36,7 @@ export function tinyTokenizerJson(): Record<string, unknown> {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: SPECIAL_TOKENS.map((content, i) => ({
-      id: vocabulary.length + i,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: SPECIAL_TOKENS.map((content, i) => addedToken(vocabulary.length + i, content, true)),
     normalizer: null,
     pre_tokenizer: {
       type: 'Sequence',

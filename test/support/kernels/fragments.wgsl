@@ -7,7 +7,7 @@
 
 var<workgroup> a_tile: array<vec4u, 192>;
 var<workgroup> b_tile: array<vec4u, 192>;
-var<workgroup> results: array<vec4f, 320>;
+var<workgroup> results: array<vec4u, 320>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=a_tile
 #include "include/right_halves_{{UNITS}}.wgsl" with name=b_tile
 #include "include/sums_{{UNITS}}.wgsl" with name=results
@@ -18,7 +18,7 @@ fn main(@builtin(local_invocation_index) invocation: u32) {
   a_tile[invocation / 2u * 3u + invocation % 2u] = a[invocation];
   b_tile[invocation / 2u * 3u + invocation % 2u] = b[invocation];
 #unroll i in 0..2
-  results[invocation / 2u * 5u + invocation % 2u * 2u + i] = c[invocation * 2u + i];
+  results[invocation / 2u * 5u + invocation % 2u * 2u + i] = bitcast<vec4u>(c[invocation * 2u + i]);
 #end
   workgroupBarrier();
   let subgroup = invocation / 32u;
@@ -29,6 +29,6 @@ fn main(@builtin(local_invocation_index) invocation: u32) {
   results_store(subgroup * 80u, 5u, sums);
   workgroupBarrier();
 #unroll i in 0..2
-  y[invocation * 2u + i] = results[invocation / 2u * 5u + invocation % 2u * 2u + i];
+  y[invocation * 2u + i] = bitcast<vec4f>(results[invocation / 2u * 5u + invocation % 2u * 2u + i]);
 #end
 }
