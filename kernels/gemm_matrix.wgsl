@@ -10,8 +10,8 @@
 // kernel is ten times slower. A condition in the loop over tiles can halve the speed, so there is none where the depth
 // is whole tiles.
 #include "include/fragments_{{UNITS}}.wgsl"
-#include "include/operand_{{A_EDGES}}.wgsl" with name=a, binding=1
-#include "include/operand_{{B_EDGES}}.wgsl" with name=b, binding=2
+#include "include/operand_{{A_EDGES}}.wgsl" with name=a, binding=1, access={{ACCESS}}
+#include "include/operand_{{B_EDGES}}.wgsl" with name=b, binding=2, access={{ACCESS}}
 #include "include/get8_{{Y_EDGES}}_{{C}}.wgsl" with name=addend, binding=3
 #include "include/put8_{{Y_EDGES}}_{{Y}}.wgsl" with name=y, binding=4
 #include "include/gemm_rider_operands_{{RIDER}}.wgsl"
@@ -21,14 +21,22 @@ const TN = {{TN}}u;
 const WM = {{WM}}u;
 const WN = {{WN}}u;
 const DEPTH = 32u;
+const PANEL = 32u; // columns of a panel
 const INVOCATIONS = 128u;
 const A_INNER = {{A_INNER}}u; // DEPTH if a is [m, k], TM if it is [k, m]
 const B_INNER = {{B_INNER}}u; // DEPTH if b is [n, k], TN if it is [k, n]
-// Whether the chunks that an invocation carries are equally far apart: not where the last row stands for those beyond.
-const A_EVEN = {{M_WHOLE}} || A_INNER != DEPTH;
-const B_EVEN = {{N_WHOLE}} || B_INNER != DEPTH;
 const A_ROW = A_INNER / 8u; // 16-byte chunks in a row of a tile
 const B_ROW = B_INNER / 8u;
+// What places in storage are counted in: eights of elements where rows are whole eights.
+const A_UNIT = {{A_UNIT}}u;
+const B_UNIT = {{B_UNIT}}u;
+const R_UNIT = {{R_UNIT}}u;
+// Chunks of a row that the workgroup's invocations fetch together: all, or those of a panel.
+const A_ACROSS = {{A_ACROSS}}u;
+const B_ACROSS = {{B_ACROSS}}u;
+// Whether the chunks that an invocation carries are equally far apart: not where the last row stands for those beyond.
+const A_EVEN = {{M_WHOLE}} || (A_INNER != DEPTH && A_ACROSS == A_ROW);
+const B_EVEN = {{N_WHOLE}} || (B_INNER != DEPTH && B_ACROSS == B_ROW);
 const A_STRIDE = A_ROW + 1u;
 const B_STRIDE = B_ROW + 1u;
 const A_CHUNKS = TM * DEPTH / 8u;
@@ -47,7 +55,6 @@ struct Params {
   b_batch: u32,
   y_row: u32,
   y_start: u32,
-  has_addend: u32,
   alpha: f32,
   columns: u32, // workgroups along n
   rows: u32, // workgroups along m
@@ -71,13 +78,19 @@ fn place_of(group: u32) -> vec2u {
   return vec2u(band * BAND + within % height, within / height);
 }
 
-// Which chunk of a tile an invocation carries, first of those it carries: rows of four chunks are taken in an order in
-// which the eight invocations that store together meet eight different banks.
-fn chunk_of(lane: u32, row_chunks: u32) -> vec2u {
-  if (row_chunks == 4u) {
+// Row and chunk of a tile that an invocation carries first: rows of four chunks are taken in an order in which the eight
+// invocations that store together meet eight different banks.
+fn chunk_of(lane: u32, across: u32) -> vec2u {
+  if (across == 4u) {
     return vec2u(lane / 32u * 8u + lane % 32u / 8u + lane / 4u % 2u * 4u, lane % 4u);
   }
-  return vec2u(lane / row_chunks, lane % row_chunks);
+  return vec2u(lane / across, lane % across);
+}
+
+// Those that it carries in later turns.
+fn chunk_in(turn: u32, first: vec2u, row_chunks: u32, across: u32) -> vec2u {
+  let in_row = row_chunks / across;
+  return first + vec2u(turn / in_row * (INVOCATIONS / across), turn % in_row * across);
 }
 
 @compute @workgroup_size(128)
@@ -90,15 +103,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let sub_row = subgroup / (TN / WN) * WM;
   let sub_column = subgroup % (TN / WN) * WN;
   let split = group.z % p.splits;
-  let a_at = chunk_of(lane, A_ROW);
-  let b_at = chunk_of(lane, B_ROW);
-  var sums: array<Sums, {{FM}} * {{FN}}>;
+  let a_at = chunk_of(lane, A_ACROSS);
+  let b_at = chunk_of(lane, B_ACROSS);
+#array sums: Sums, {{FM}}, {{FN}}
 #include "include/gemm_rider_{{RIDER}}.wgsl"
   let a_start = group.z / p.splits * p.a_batch;
   let b_start = group.z / p.splits * p.b_batch;
   let first = split * p.tiles_in_split;
   let last = min(first + p.tiles_in_split, p.tiles);
-#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, tiled={{B_TILED}}, whole={{WHOLE}}
+#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
 
   let own_row = lane % 32u / 2u;
   let own_half = lane % 2u;
@@ -106,18 +119,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #unroll i in 0..{{FM}}
 #unroll j in 0..{{FN}}
   workgroupBarrier();
-  tiles_store(subgroup * 16u * RESULT_STRIDE, RESULT_STRIDE, sums[i * {{FN}}u + j]);
+  tiles_store(subgroup * 16u * RESULT_STRIDE, RESULT_STRIDE, sums[i][j]);
   workgroupBarrier();
   let r = row + sub_row + i * 16u + own_row;
   let c = column + sub_column + j * 16u + own_half * 8u;
   if (r < p.m && c < p.n) {
     let at = (group.z * p.m + r) * p.y_row + p.y_start + c;
-    var result = Eight(p.alpha * bitcast<vec4f>(tiles[own]), p.alpha * bitcast<vec4f>(tiles[own + 1u]));
-    if (p.has_addend != 0u) {
-      let more = addend_get8(at, p.n - c);
-      result = Eight(result.low + more.low, result.high + more.high);
-    }
-    y_put8(at, p.n - c, result);
+    let result = Eight(p.alpha * bitcast<vec4f>(tiles[own]), p.alpha * bitcast<vec4f>(tiles[own + 1u]));
+    let more = addend_get8(at, p.n - c);
+    y_put8(at, p.n - c, Eight(result.low + more.low, result.high + more.high));
   }
 #end
 #end

@@ -26,7 +26,6 @@ struct Params {
   // Rows of y and addend are y_row elements apart; the product begins at column y_start.
   y_row: u32,
   y_start: u32,
-  has_addend: u32,
   alpha: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -64,11 +63,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var j = 0u; j < COLUMNS; j += 2u) {
       if (row + i < p.m && column + j < p.n) {
         let at = (group.z * p.m + row + i) * p.y_row + p.y_start + column + j;
-        var sum = p.alpha * vec2f(sums[i][j], sums[i][j + 1u]);
-        if (p.has_addend != 0u) {
-          sum += vec2f(addend_at(at), addend_at(select(at, at + 1u, column + j + 1u < p.n)));
-        }
-        y_store(at, sum, column + j + 1u < p.n);
+        let pair = column + j + 1u < p.n;
+        let more = vec2f(addend_at(at), addend_at(select(at, at + 1u, pair)));
+        y_store(at, p.alpha * vec2f(sums[i][j], sums[i][j + 1u]) + more, pair);
       }
     }
   }

@@ -12,7 +12,6 @@ struct Params {
   splits: u32,
   y_row: u32,
   y_start: u32,
-  has_addend: u32,
   alpha: f32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -33,10 +32,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     sum = Eight(sum.low + part.low, sum.high + part.high);
   }
   let at = row * p.y_row + p.y_start + column;
-  sum = Eight(p.alpha * sum.low, p.alpha * sum.high);
-  if (p.has_addend != 0u) {
-    let more = addend_get8(at, count);
-    sum = Eight(sum.low + more.low, sum.high + more.high);
-  }
-  y_put8(at, count, sum);
+  let more = addend_get8(at, count);
+  y_put8(at, count, Eight(p.alpha * sum.low + more.low, p.alpha * sum.high + more.high));
 }

@@ -1,4 +1,4 @@
-// NF4 codes back to dense f32 or f16, row-major or in tiles: a thread unpacks four words of eight codes,
+// NF4 codes back to dense f32 or f16, row-major or in panels: a thread unpacks four words of eight codes,
 // which threads side by side have side by side. All are loaded, with their scales, before one is unpacked: a scale is
 // found by loads that wait for each other.
 #include "include/grid.wgsl"
@@ -15,8 +15,8 @@ struct Params {
   count: u32,
   first_block: u32, // Number of the first block of this part.
   zero: u32, // 0, see apart().
-  width: u32, // Elements in a row; for tiles.
-  tiles: u32, // Tiles along the depth of the product; for tiles.
+  width: u32, // Elements in a row; for panels.
+  tiles: u32, // Tiles along the depth of the product; for panels.
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

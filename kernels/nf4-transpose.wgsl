@@ -1,4 +1,4 @@
-// NF4 codes of a matrix [n, k] to f16 in the tiles of src/tensor/gemm/tiles.ts, which have the other direction.
+// NF4 codes of a matrix [n, k] to f16 in the panels of src/tensor/gemm/panels.ts, which have the other direction.
 //
 // A thread turns 8 × 8 weights: a word of each of eight rows becomes eight chunks of eight columns. Threads side by side
 // write side by side; they read from different rows, but a workgroup uses all of what it reads, 128 rows by 128 steps.
@@ -22,7 +22,7 @@ struct Params {
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   load_codes(lane);
-  let columns = lane % 16u; // eight of the tile's 128 columns
+  let columns = lane % 16u; // eight of the workgroup's 128 columns
   let k = group.y * 128u + lane / 16u * 8u;
   if (k >= p.tiles * 32u) {
     return;
@@ -36,11 +36,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     rows[i] = array(unscaled[0] * scale, unscaled[1] * scale);
 #end
   }
-  let start = (group.x * p.tiles + k / 32u) * 512u + k % 32u * 16u + columns;
+  let start = ((group.x * 4u + columns / 4u) * p.tiles * 32u + k) * 4u + columns % 4u;
 #unroll step in 0..8
   let quad = step / 4u;
   let c = step % 4u;
-  y[start + step * 16u] = pack_eight(
+  y[start + (step % 4u * 2u + step / 4u) * 4u] = pack_eight(
     vec4f(rows[0][quad][c], rows[1][quad][c], rows[2][quad][c], rows[3][quad][c]),
     vec4f(rows[4][quad][c], rows[5][quad][c], rows[6][quad][c], rows[7][quad][c]),
   );

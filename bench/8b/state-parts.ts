@@ -9,13 +9,13 @@ import { matrixShapes } from './shapes.ts';
 /** Unpacking frozen weights: rows, and the tiles that products on matrix units take. */
 export function weightParts({ config, normal }: Setting): Part[] {
   return matrixShapes(config).flatMap(([name, out, width]) =>
-    (['dense', 'tiled', 'tiled transposed'] as const).map((order) => ({
+    (['dense', 'panels', 'panels transposed'] as const).map((order) => ({
       group: 'nf4',
       name: `${order} f16 ${name} ${out}x${width}`,
       bytes: out * width * (2 + 0.5 + 1 / 64),
       prepare() {
         const weight = quantizeNf4(normal.tensor([out, width]));
-        const make = () => (order === 'dense' ? weight.dense('f16') : weight.tiled(order === 'tiled transposed'));
+        const make = () => (order === 'dense' ? weight.dense('f16') : weight.panels(order === 'panels transposed'));
         return { run: () => void make() };
       },
     })),

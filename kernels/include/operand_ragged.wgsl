@@ -1,4 +1,4 @@
-@group(0) @binding({{binding}}) var<storage, read> {{name}}: array<u32>;
+@group(0) @binding({{binding}}) var<storage, {{access}}> {{name}}: array<u32>;
 // Eight f16 from element `at` on, of which the first `count` are in the row, the others zero.
 fn {{name}}_halves(at: u32, count: u32) -> vec4u {
   var words: vec4u;

@@ -2,7 +2,7 @@ import { complain } from '../errors.ts';
 import { contiguous } from '../tensor/copy.ts';
 import type { Device } from '../tensor/device.ts';
 import type { HostArray } from '../tensor/dtype.ts';
-import { TILE_COLUMNS, TILE_DEPTH, tiledSize } from '../tensor/gemm/tiles.ts';
+import { panelsSize, TILE_DEPTH } from '../tensor/gemm/panels.ts';
 import { OpaqueMatrix } from '../tensor/opaque.ts';
 import type { Shape } from '../tensor/shape.ts';
 import { sizeOf } from '../tensor/shape.ts';
@@ -98,13 +98,13 @@ export class Nf4Tensor extends OpaqueMatrix {
     return y;
   }
 
-  /** Dequantises a matrix to f16 in tiles; null where these need rows of a multiple of eight and one binding. */
-  override tiled(transposed: boolean): Tensor | null {
+  /** Dequantises a matrix to f16 in panels; null where these need rows of a multiple of eight and one binding. */
+  override panels(transposed: boolean): Tensor | null {
     const { device, shape, size } = this;
     const [k, n] = transposed ? shape.toReversed() : shape;
-    const bytes = 2 * tiledSize(n, k);
+    const bytes = 2 * panelsSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
-    const y = device.scope(() => Tensor.empty(device, [tiledSize(n, k)], 'f16'), DEQUANTISED);
+    const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
     const tiles = Math.ceil(k / TILE_DEPTH);
     if (transposed) {
       device.run({
@@ -113,12 +113,12 @@ export class Nf4Tensor extends OpaqueMatrix {
         constants: { BLOCK: this.blocksize },
         bindings: { packed: this.packed, ...this.#scaleBindings(), y },
         params: { n, k, tiles, zero: 0 },
-        workgroups: [Math.ceil(n / TILE_COLUMNS), Math.ceil((tiles * TILE_DEPTH) / 128), 1],
+        workgroups: [Math.ceil(n / 128), Math.ceil((tiles * TILE_DEPTH) / 128), 1],
       });
       return y;
     }
     if (k % TILE_DEPTH !== 0) device.zero(y);
-    this.#dequantize('tiles', 0, size, y, tiles);
+    this.#dequantize('panels', 0, size, y, tiles);
     return y;
   }
 
@@ -133,7 +133,7 @@ export class Nf4Tensor extends OpaqueMatrix {
     };
   }
 
-  #dequantize(ORDER: 'rows' | 'tiles', start: number, end: number, y: Tensor, tiles = 0): void {
+  #dequantize(ORDER: 'rows' | 'panels', start: number, end: number, y: Tensor, tiles = 0): void {
     const { device, shape, blocksize, scales } = this;
     device.run({
       kernel: 'nf4-dequantize.wgsl',
@@ -260,7 +260,7 @@ export const variants: KernelVariant[] = [
   ),
   ...[
     ...combinations({ SCALE: ['plain', 'nested'], Y: ['f32', 'f16'], ORDER: ['rows'] }),
-    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f16'], ORDER: ['tiles'] }),
+    ...combinations({ SCALE: ['plain', 'nested'], Y: ['f16'], ORDER: ['panels'] }),
   ].map((defines) => ({
     kernel: 'nf4-dequantize.wgsl',
     defines,

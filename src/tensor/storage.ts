@@ -4,7 +4,7 @@ import type { BufferPool } from './pool.ts';
 /** A pooled buffer with a count of its owners: scopes, tapes, caches and persistent tensors. */
 export class Storage {
   #owners = 1;
-  /** Counts recorded writes, so that what is made from the contents knows when they are others. */
+  /** Counts recorded launches that may write, so that what is made from the contents knows when they can be others. */
   version = 0;
   readonly #buffer: GPUBuffer;
   readonly #bytes: number;

@@ -182,12 +182,12 @@ export class Tensor {
   }
 
   /**
-   * This matrix in f16 as matrix units like it best (src/tensor/gemm/tiles.ts), where making that costs no more than
+   * This matrix in f16 as matrix units like it best (src/tensor/gemm/panels.ts), where making that costs no more than
    * making a dense one: null for ordinary tensors.
    *
    * @param _transposed whether the product takes it transposed: [n, k] rather than [k, n]
    */
-  tiled(_transposed: boolean): Tensor | null {
+  panels(_transposed: boolean): Tensor | null {
     return null;
   }
 

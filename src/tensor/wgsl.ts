@@ -24,7 +24,7 @@ function linesOf(file: string, from: string): string[] {
 /**
  * Expands a kernel file to WGSL text.
  *
- * Four things are added to WGSL:
+ * Five things are added to WGSL:
  * - `{{NAME}}` is replaced by a define.
  * - A line `#include "file.wgsl" with a=1, b={{B}}` is replaced by that file, whose own placeholders are filled from
  *   the including file's defines and the arguments. Includes without arguments are inserted once.
@@ -34,14 +34,28 @@ function linesOf(file: string, from: string): string[] {
  *   and continue) that is written out: blocks in which i is a constant. Arrays stay in registers only while every index
  *   is a constant, and drivers do not always unroll. With the define `UNROLL: 'no'` it is a WGSL loop, for compilers
  *   that take long over long texts.
+ * - A line `#array name: Type, {{ROWS}}, {{COLUMNS}}`, inside a function, declares an array of ROWS arrays of COLUMNS
+ *   elements (or of fewer or more dimensions). Where loops are written out each element is a variable, and
+ *   `name[i][j]`, whose indices must be numbers or variables of `#unroll`, is one of them: NVIDIA's compiler takes fewer
+ *   registers for them than for an array.
  *
  * Loops nest; COUNT may be 0.
  *
- * @throws UserError naming file and line for an unknown or circular include, a placeholder without a value and a loop
- *   that cannot be read or has no end
+ * @throws UserError naming file and line for an unknown or circular include, a placeholder without a value, a loop that
+ *   cannot be read or has no end and an index that is not a number
  */
 export function expand(file: string, defines: Defines): string {
-  return expandFile(file, defines, 'kernel', new Set(), []);
+  return expandFile(file, defines, 'kernel', { seen: new Set(), counters: new Map(), arrays: new Map() }, []);
+}
+
+/** What lines of one kernel share, whichever file they come from. */
+interface Expansion {
+  /** Files that were included without arguments. */
+  seen: Set<string>;
+  /** Variables of the written-out loops around a line. */
+  counters: Map<string, number>;
+  /** Arrays that are written out as variables, and how many indices they have. */
+  arrays: Map<string, number>;
 }
 
 /**
@@ -63,7 +77,13 @@ export function sourceOf(file: string): string {
 }
 
 /** @param outer the files that are being expanded around this one */
-function expandFile(file: string, defines: Defines, from: string, seen: Set<string>, outer: readonly string[]): string {
+function expandFile(
+  file: string,
+  defines: Defines,
+  from: string,
+  expansion: Expansion,
+  outer: readonly string[],
+): string {
   if (outer.includes(file)) throw new UserError(`${from}: kernels/${file} includes itself; break the circle`);
   const lines = linesOf(file, from);
   const place = (index: number) => `kernels/${file}:${index + 1}`;
@@ -71,16 +91,16 @@ function expandFile(file: string, defines: Defines, from: string, seen: Set<stri
 
   function include(target: string, list: string | undefined, values: Defines, index: number): void {
     if (!list) {
-      if (seen.has(target)) return;
-      seen.add(target);
-      output.push(expandFile(target, values, place(index), seen, [...outer, file]));
+      if (expansion.seen.has(target)) return;
+      expansion.seen.add(target);
+      output.push(expandFile(target, values, place(index), expansion, [...outer, file]));
       return;
     }
     const given = list.split(',').map((pair) => pair.trim().split('='));
     if (given.some((pair) => pair.length !== 2))
       throw new UserError(`${place(index)}: cannot read "with ${list}"; write name=value, name=value`);
     const inner = { ...values, ...Object.fromEntries(given) };
-    output.push(expandFile(target, inner, place(index), seen, [...outer, file]));
+    output.push(expandFile(target, inner, place(index), expansion, [...outer, file]));
   }
 
   function repeat([kind, name, first, last]: string[], start: number, end: number, values: Defines): void {
@@ -92,9 +112,15 @@ function expandFile(file: string, defines: Defines, from: string, seen: Set<stri
       output.push('}');
     } else
       for (let i = Number(first); i < Number(last); i++) {
-        if (kind === 'unroll') output.push(`{ const ${name} = ${i}u;`);
-        emit(start + 1, end, kind === 'unroll' ? values : { ...values, [name]: i });
-        if (kind === 'unroll') output.push('}');
+        if (kind === 'for') {
+          emit(start + 1, end, { ...values, [name]: i });
+          continue;
+        }
+        output.push(`{ const ${name} = ${i}u;`);
+        expansion.counters.set(name, i);
+        emit(start + 1, end, values);
+        expansion.counters.delete(name);
+        output.push('}');
       }
   }
 
@@ -102,25 +128,61 @@ function expandFile(file: string, defines: Defines, from: string, seen: Set<stri
     for (let index = start; index < end; index++) {
       const line = fill(lines[index], values, place(index));
       if (!line.trimStart().startsWith('#')) {
-        output.push(line);
+        output.push(withVariables(line, expansion, place(index)));
         continue;
       }
       const included = /^#include "([^"]+)"(?: with (.+))?$/.exec(line.trim());
       const loop = /^#(for|unroll) (\w+) in (\d+)\.\.(\d+)$/.exec(line.trim());
+      const array = /^#array (\w+): (\w+)((?:, \d+)+)$/.exec(line.trim());
       if (included) include(included[1], included[2], values, index);
       else if (loop) {
         const close = endOf(lines, index, place(index));
         repeat(loop.slice(1), index, close, values);
         index = close;
+      } else if (array) {
+        const sizes = array[3].slice(2).split(', ').map(Number);
+        if (values.UNROLL === 'no') output.push(`var ${array[1]}: ${arrayOf(array[2], sizes)};`);
+        else {
+          expansion.arrays.set(array[1], sizes.length);
+          output.push(...placesOf(sizes).map((at) => `var ${array[1]}_${at.join('_')}: ${array[2]};`));
+        }
       } else
         throw new UserError(
-          `${place(index)}: unknown directive ${line.trim()}; write #include "file", #for i in 0..4, #unroll i in 0..4 or, after a loop, #end`,
+          `${place(index)}: unknown directive ${line.trim()}; write #include "file", #for i in 0..4, #unroll i in 0..4, #array name: Type, 4 or, after a loop, #end`,
         );
     }
   }
 
   emit(0, lines.length, defines);
   return output.join('\n');
+}
+
+/** `array<array<Type, 3>, 2>` for sizes 2, 3. */
+const arrayOf = (type: string, sizes: readonly number[]) =>
+  sizes.reduceRight((inner, size) => `array<${inner}, ${size}>`, type);
+
+/** All indices of an array of these sizes. */
+const placesOf = (sizes: readonly number[]) =>
+  sizes.reduce<number[][]>(
+    (places, size) => places.flatMap((place) => Array.from({ length: size }, (_, i) => [...place, i])),
+    [[]],
+  );
+
+/** A line in which elements of arrays that are written out are the variables. */
+function withVariables(line: string, { arrays, counters }: Expansion, place: string): string {
+  if (arrays.size === 0) return line;
+  return line.replace(/\b(\w+)((?:\[[^\]]*\])+)/g, (whole, name: string, brackets: string) => {
+    const dimensions = arrays.get(name);
+    if (dimensions === undefined) return whole;
+    const indices = brackets.slice(1, -1).split('][').slice(0, dimensions);
+    const numbers = indices.map((index) => (/^\d+u?$/.test(index) ? Number.parseInt(index, 10) : counters.get(index)));
+    if (indices.length < dimensions || numbers.includes(undefined))
+      throw new UserError(
+        `${place}: ${whole} of an #array has an index that is not known here; write ${dimensions} numbers or variables of #unroll`,
+      );
+    const rest = brackets.slice(1, -1).split('][').slice(dimensions);
+    return `${name}_${numbers.join('_')}${rest.map((index) => `[${index}]`).join('')}`;
+  });
 }
 
 function fill(line: string, values: Defines, place: string): string {

@@ -9,7 +9,7 @@ import { sourceOf } from '../../src/tensor/wgsl.ts';
 import { editJson, temporaryDirectory } from '../support/model-files.ts';
 
 const adapter = { vendor: 'v', architecture: 'a', name: 'Some GPU (TM) 1', driver: '580.1', safeKernels: false };
-const KEY = 'NN 8192x4096x4096 tiled f16';
+const KEY = 'NN 8192x4096x4096 panels f16';
 const SOME: [string, Tiling] = [KEY, { tile: '64x128', splits: 2 }];
 
 let dir: string;

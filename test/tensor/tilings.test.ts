@@ -22,7 +22,7 @@ import { temporaryDirectory } from '../support/model-files.ts';
 const shape = (values: Partial<ProductShape>): ProductShape => ({
   transposeA: false,
   transposeB: false,
-  tiled: false,
+  panels: false,
   batch: 1,
   m: 8192,
   n: 4096,
@@ -39,7 +39,7 @@ describe('keys', () => {
       {},
       { transposeA: true },
       { transposeB: true },
-      { tiled: true },
+      { panels: true },
       { batch: 2 },
       { m: 4096 },
       { n: 4104 },
@@ -51,8 +51,8 @@ describe('keys', () => {
       { addend: 'own' },
     ];
     expect(new Set(others.map((values) => keyOf(shape(values)))).size).toBe(others.length);
-    expect(keyOf(shape({ tiled: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
-      'NN 8192x4096x4096 tiled rider f32 + f32',
+    expect(keyOf(shape({ panels: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
+      'NN 8192x4096x4096 panels rider f32 + f32',
     );
   });
 
@@ -72,9 +72,11 @@ test('what is taken where nothing was measured', () => {
     return `${tile}/${splits}`;
   };
   expect(taken({})).toBe('128x128/1');
+  expect(taken({ n: 14336, panels: true })).toBe('128x160/1');
+  expect(taken({ n: 4096, panels: true })).toBe('128x128/1'); // Wider tiles leave half of the last round idle.
   expect(taken({ m: 512, n: 1024 })).toBe('128x128/8');
   expect(taken({ m: 16 })).toBe('16x128/16');
-  expect(taken({ m: 16, tiled: true, k: 64 })).toBe('16x128/1');
+  expect(taken({ m: 16, panels: true, k: 64 })).toBe('16x128/1');
   expect(taken({ n: 16 })).toBe('128x16/8');
   expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
   expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
@@ -82,7 +84,7 @@ test('what is taken where nothing was measured', () => {
 });
 
 test('what is kept is not taken where its parts would fill the memory', () => {
-  const large = shape({ transposeB: true, tiled: true, k: 14336 });
+  const large = shape({ transposeB: true, panels: true, k: 14336 });
   expect(serves({ tile: '128x128', splits: 1 }, large)).toBe(true);
   for (const splits of [2, 128, 65535]) expect(serves({ tile: '128x128', splits }, large)).toBe(false);
   expect(serves({ tile: '128x16', splits: 1 }, large)).toBe(false);
@@ -91,7 +93,7 @@ test('what is kept is not taken where its parts would fill the memory', () => {
 });
 
 describe('candidates', () => {
-  const shapes: Partial<ProductShape>[] = [{}, { m: 16 }, { n: 16 }, { n: 16, tiled: true }, { m: 1, n: 1, k: 1 }];
+  const shapes: Partial<ProductShape>[] = [{}, { m: 16 }, { n: 16 }, { n: 16, panels: true }, { m: 1, n: 1, k: 1 }];
   test.each([...shapes, { m: 16, k: 8192, transposeA: true }, { batch: 40, m: 70, n: 77, k: 40 }])(
     'of %j',
     (values) => {
@@ -101,7 +103,7 @@ describe('candidates', () => {
       const names = found.map(({ tile, splits }) => `${tile}/${splits}`);
       expect(new Set(names).size).toBe(names.length);
       for (const { tile, splits } of found) {
-        if (sizes.tiled) expect(TILES[tile].TN).toBe(128);
+        if (sizes.panels) expect(TILES[tile].TN % 32).toBe(0);
         expect(evenSplits(sizes.k, splits).splits).toBe(splits);
       }
     },
@@ -111,7 +113,7 @@ describe('candidates', () => {
     const deep = candidates(shape({ m: 16, k: 8192, transposeA: true }));
     expect(new Set(deep.map(({ tile }) => tile)).size).toBeGreaterThan(1);
     expect(deep.filter(({ tile }) => tile === '16x128').length).toBeGreaterThan(4);
-    expect(candidates(shape({})).map(({ tile }) => tile)).toEqual(['128x128', '64x128', '64x64']);
+    expect(candidates(shape({})).map(({ tile }) => tile)).toEqual(['128x128', '128x160', '160x128', '64x128', '64x64']);
   });
 });
 
@@ -121,9 +123,12 @@ describe('products', () => {
     tiling,
     m: 40,
     n: 24,
-    k: 520 + 8 * i,
+    k: 136 + 8 * i,
   }));
-  const tiledKey = keyOf(shape({ m: 5, n: 72, k: 200, tiled: true, y: 'f32' }));
+  const panelsKey = keyOf(shape({ m: 5, n: 72, k: 200, panels: true, y: 'f32' }));
+  /** Tiles that begin in one panel and end in another, and go beyond the last: 7 panels, tiles of 5. */
+  const wide = { m: 130, n: 200, k: 72 };
+  const wideKey = keyOf(shape({ ...wide, panels: true, y: 'f32' }));
   let device: Device;
   let path: GemmPath;
 
@@ -137,7 +142,10 @@ describe('products', () => {
       keyOf(shape({ m, n, k, y: 'f32', addend: 'f32' })),
       tiling,
     ]);
-    writeTilings(capabilities, new Map([...kept, [tiledKey, { tile: '64x64', splits: 1 }]]));
+    writeTilings(
+      capabilities,
+      new Map([...kept, [panelsKey, { tile: '128x16', splits: 1 }], [wideKey, { tile: '128x160', splits: 1 }]]),
+    );
     device = await Device.open({ poison: true });
     path = usableMatrixShape(capabilities) ? 'matrix' : 'emulated';
   });
@@ -168,15 +176,29 @@ describe('products', () => {
     });
   });
 
-  test('with an operand in tiles take no tile shape that cannot read them', async () => {
+  test('whose tiles are wider than panels', async () => {
+    await device.scopeAsync(async () => {
+      const { m, n, k } = wide;
+      const filled = (seed: number, ...sizes: number[]) =>
+        Tensor.from(device, normals(sizes[0] * sizes[1], seed), sizes, 'f16');
+      const b = quantizeNf4(filled(1, k, n));
+      const product = { a: filled(2, m, k), dtype: 'f32' as const };
+      const expected = await gemm({ ...product, b: b.dense('f16'), path: 'portable' }).numbers();
+      const commands = await device.profile(() => device.scope(() => void gemm({ ...product, b, path })));
+      expect(commands.at(-1)).toMatchObject({ defines: { TN: 160, B_PANELS: 'true' } });
+      compare('panels', await gemm({ ...product, b, path }).numbers(), expected, 1e-5);
+    });
+  });
+
+  test('with an operand in panels take no tile shape that cannot read them', async () => {
     await device.scopeAsync(async () => {
       const b = quantizeNf4(Tensor.from(device, normals(200 * 72, 1), [200, 72]));
       const a = Tensor.from(device, normals(5 * 200, 2), [5, 200], 'f16');
       const expected = await gemm({ a, b: b.dense('f16'), dtype: 'f32', path: 'portable' }).numbers();
       const watched: string[] = [];
       device.productWatch = (each) => watched.push(keyOf(each));
-      compare('tiled', await gemm({ a, b, dtype: 'f32', path }).numbers(), expected, 1e-5);
-      expect(watched).toEqual([tiledKey]);
+      compare('panels', await gemm({ a, b, dtype: 'f32', path }).numbers(), expected, 1e-5);
+      expect(watched).toEqual([panelsKey]);
     });
   });
 });

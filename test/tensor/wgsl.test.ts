@@ -43,6 +43,22 @@ describe('expand', () => {
     );
   });
 
+  test('makes variables of the elements of arrays where loops are written out', () => {
+    const text = (defines: Record<string, string | number>) =>
+      expand(own('array'), { COUNT: 1, ...defines })
+        .replaceAll(/\s+/g, ' ')
+        .trim();
+    expect(text({})).toBe(
+      'fn f() { var x_0_0: vec2f; var x_1_0: vec2f; ' +
+        '{ const i = 0u; { const j = 0u; x_0_0 = vec2f(y[i]); x_1_0[i] += 1.0; } } ' +
+        '{ const i = 1u; { const j = 0u; x_1_0 = vec2f(y[i]); x_1_0[i] += 1.0; } } }',
+    );
+    expect(text({ UNROLL: 'no' })).toBe(
+      'fn f() { var x: array<array<vec2f, 1>, 2>; for (var i = 0u; i < 2u; i++) { for (var j = 0u; j < 1u; j++) { ' +
+        'x[i][j] = vec2f(y[i]); x[1u][0][i] += 1.0; } } }',
+    );
+  });
+
   test.each([
     ['placeholder', {}, /^kernels\/.*placeholder\.wgsl:2: placeholder \{\{MISSING\}\} has no value; /],
     ['nested', {}, /placeholder\.wgsl:2: placeholder \{\{MISSING\}\}/],
@@ -54,6 +70,16 @@ describe('expand', () => {
     ['loops', { COUNT: 2, j: 1 }, /loops\.wgsl:3: the loop variable j is defined already; /],
     ['loop-open', {}, /loop-open\.wgsl:2: the loop has no end; write #end/],
     ['loop-end', {}, /loop-end\.wgsl:2: unknown directive #end/],
+    [
+      'array-index',
+      {},
+      /array-index\.wgsl:3: x\[k\] of an #array has an index that is not known here; write 1 numbers/,
+    ],
+    [
+      'array',
+      { COUNT: 'many' },
+      /array\.wgsl:2: unknown directive #array x: vec2f, 2, many; write .*#array name: Type, 4/,
+    ],
     ['arguments', {}, /arguments\.wgsl:1: cannot read "with name"/],
     ['nowhere', {}, /^kernel: unknown kernel file/],
   ])('%s.wgsl: the error names file and line', (name, defines, message) => {

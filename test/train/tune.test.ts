@@ -49,9 +49,9 @@ describe('products of a rehearsed step', () => {
     // 220 tokens: those of the two longest rows.
     const expected = [
       'NT 256x24x256 f16', // h of q, k and v together
-      'NT 256x512x256 tiled rider f16', // gate and up
-      'NT 256x256x512 tiled rider f32 + f32', // down, with the residual
-      'NN 256x256x512 tiled rider f16 + f16', // dx of gate and up together
+      'NT 256x512x256 panels rider f16', // gate and up
+      'NT 256x256x512 panels rider f32 + f32', // down, with the residual
+      'NN 256x256x512 panels rider f16 + f16', // dx of gate and up together
       'TN 512x8x256 f32', // dB
       'TN 512x8x256 f32 + own', // the same in the second micro-batch
       'NN 1024x224x256 f32', // logits
@@ -82,7 +82,7 @@ describe('tuning', () => {
   const shape: ProductShape = {
     transposeA: false,
     transposeB: true,
-    tiled: false,
+    panels: false,
     batch: 1,
     m: 16,
     n: 2048,
@@ -128,7 +128,7 @@ test('the timer measures each tiling of a product with all that goes with it', a
   const product: ProductShape = {
     transposeA: false,
     transposeB: false,
-    tiled: true,
+    panels: true,
     batch: 1,
     m: 9,
     n: 72,

@@ -63,7 +63,7 @@ export function gemm(options: Gemm): Tensor {
       });
     checkInto(options, batch * m * n);
     checkRider(options, batch, m, n);
-    const tiles = path === 'portable' ? null : options.b.tiled(transposeB);
+    const tiles = path === 'portable' ? null : options.b.panels(transposeB);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
@@ -77,7 +77,7 @@ export function gemm(options: Gemm): Tensor {
             tiles ??
             contiguous(denseOperand(options.b, a.dtype)).view([batchOf(options.b), ...options.b.shape.slice(-2)]),
           transposeB,
-          tiled: tiles !== null,
+          panels: tiles !== null,
           rider: rider ? { a: contiguous(rider.a), b: contiguous(rider.b) } : null,
           alpha,
           y,
@@ -141,7 +141,7 @@ function withRider(product: Product, path: GemmPath): void {
   const first = Tensor.empty(a.device, y.shape);
   const alone = { ...product, rider: null, collects: false };
   const [, depth] = matrixOf(rider.a, transposeA);
-  const thin = { ...alone, a: batched(rider.a), b: batched(rider.b), tiled: false, k: depth, alpha: 1 };
+  const thin = { ...alone, a: batched(rider.a), b: batched(rider.b), panels: false, k: depth, alpha: 1 };
   splitProduct({ ...thin, y: first, addend: collects ? y : addend }, path);
   splitProduct({ ...alone, addend: first }, path);
 }

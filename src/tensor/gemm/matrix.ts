@@ -2,8 +2,8 @@ import type { Capabilities, MatrixShape } from '../capabilities.ts';
 import { contiguous } from '../copy.ts';
 import { Tensor } from '../tensor.ts';
 import { combinations, type KernelVariant } from '../variants.ts';
+import { PANEL_COLUMNS, TILE_DEPTH } from './panels.ts';
 import { addendAccess, bindingsOf, type Product, shapeOf } from './product.ts';
-import { TILE_DEPTH } from './tiles.ts';
 import {
   defaultTiling,
   depthTiles,
@@ -22,15 +22,19 @@ const INVOCATIONS = 128;
  * The two largest padded tiles. An NVIDIA H200 has 48 KiB for all workgroups of a core together: with more than 24,576
  * bytes each workgroup is alone there and waits at its own barriers, at half the speed.
  */
-export const WORKGROUP_BYTES = 20480;
+export const WORKGROUP_BYTES = 23040;
 
 type Edges = 'aligned' | 'ragged';
+/** What kernels count places of such operands in. */
+const UNITS: Record<Edges, number> = { aligned: 8, ragged: 1 };
 
 interface Choice {
   shape: TileShape;
   transposeA: boolean;
   transposeB: boolean;
-  tiled: boolean;
+  panels: boolean;
+  /** Whether no operand's buffer is bound elsewhere in the launch. */
+  alone: boolean;
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
   edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
   rider: boolean;
@@ -42,9 +46,17 @@ interface Choice {
   units: 'matrix' | 'emulated';
 }
 
-function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, whole, C, Y, units }: Choice) {
+/** Chunks of a row of a tile that the workgroup fetches together: the whole row, or what lies in one panel. */
+function chunksAcross(inner: number, panels: boolean): number {
+  const row = inner / 8;
+  return panels || INVOCATIONS % row !== 0 ? PANEL_COLUMNS / 8 : row;
+}
+
+function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, whole, C, Y, units }: Choice) {
   const { TM, TN, WM, WN } = shape;
   const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
+  const turnsB = transposeB && !panels;
+  const [aInner, bInner] = [transposeA ? TM : TILE_DEPTH, turnsB ? TILE_DEPTH : TN];
   return {
     kernel: 'gemm_matrix.wgsl',
     defines: {
@@ -56,19 +68,25 @@ function kernelOf({ shape, transposeA, transposeB, tiled, edges, rider, whole, C
       WN,
       FM: WM / 16,
       FN: WN / 16,
-      A_INNER: transposeA ? TM : TILE_DEPTH,
-      B_INNER: transposeB && !tiled ? TILE_DEPTH : TN,
+      A_INNER: aInner,
+      B_INNER: bInner,
+      A_ACROSS: chunksAcross(aInner, false),
+      B_ACROSS: chunksAcross(bInner, panels),
       A_DIRECTION: transposeA ? '_transposed' : '',
-      B_DIRECTION: transposeB && !tiled ? '_transposed' : '',
+      B_DIRECTION: turnsB ? '_transposed' : '',
       A_PASSES: passes(TM),
       B_PASSES: passes(TN),
-      B_TILED: String(tiled),
+      B_PANELS: String(panels),
+      ACCESS: alone ? 'read_write' : 'read',
       M_WHOLE: String(whole.m),
       N_WHOLE: String(whole.n),
-      WHOLE: String(whole.k),
+      K_EDGES: whole.k ? 'whole' : 'ragged',
       A_EDGES: edges.A,
+      A_UNIT: UNITS[edges.A],
       B_EDGES: edges.B,
+      B_UNIT: UNITS[edges.B],
       R_EDGES: edges.R,
+      R_UNIT: UNITS[edges.R],
       Y_EDGES: edges.Y,
       RIDER: rider ? 'yes' : 'no',
       C,
@@ -83,7 +101,7 @@ const splitKernel = (EDGES: Edges, C: string, Y: string) => ({
   defines: { EDGES, C, Y },
 });
 
-const ADDENDS = ['f32', 'f16', 'own_f32'];
+const ADDENDS = ['none', 'f32', 'f16', 'own_f32'];
 
 /** Kernel variants of this file: every include in every place, but not every mixture of them. */
 export const variants: KernelVariant[] = [
@@ -91,14 +109,14 @@ export const variants: KernelVariant[] = [
     combinations({
       a: ['plain', 'transposed'],
       b: ['plain', 'transposed'],
-      tiled: ['yes', ''],
+      panels: ['yes', ''],
       edges: ['aligned', 'ragged'],
       RIDER: ['yes', 'no'],
-      output: ['f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
+      output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
-      .filter(({ tiled, edges, a, RIDER }) => !(tiled && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
-      .filter(({ tiled, b }) => !tiled || (suits(tile, true) && b === 'plain'))
-      .map(({ a, b, tiled, edges, RIDER, output }) => {
+      .filter(({ panels, edges, a, RIDER }) => !(panels && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
+      .filter(({ panels, b }) => !panels || (suits(tile, true) && b === 'plain'))
+      .map(({ a, b, panels, edges, RIDER, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
@@ -107,7 +125,8 @@ export const variants: KernelVariant[] = [
             shape: TILES[tile],
             transposeA: a !== 'plain',
             transposeB: b !== 'plain',
-            tiled: tiled !== '',
+            panels: panels !== '',
+            alone: Y === 'f32',
             edges: { A: e, B: e, R: e, Y: e },
             rider: RIDER === 'yes',
             whole: { m: even, n: even, k: even },
@@ -124,7 +143,7 @@ export const variants: KernelVariant[] = [
     .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
     .map(({ EDGES, C, Y }) => ({
       ...splitKernel(EDGES as Edges, C, Y),
-      bindings: ['parts', ...(C === 'own_f32' ? [] : ['addend']), 'y'],
+      bindings: ['parts', ...bindingsOf({ C }).slice(2, -1), 'y'],
     })),
 ];
 
@@ -140,6 +159,8 @@ export function usableMatrixShape({ matrixShapes, subgroupSizes, limits }: Capab
 const edgesOf = (...widths: number[]): Edges => (widths.every((width) => width % 8 === 0) ? 'aligned' : 'ragged');
 
 const turned = ({ a, b }: { a: Tensor; b: Tensor }) => ({ a, b: contiguous(b.transpose()) });
+
+const areApart = (tensors: readonly Tensor[]) => new Set(tensors.map(({ storage }) => storage)).size === tensors.length;
 
 /** The tiling that was measured to be the fastest for such a product on this adapter, or the default. */
 function tilingFor(product: Product): Tiling {
@@ -157,46 +178,48 @@ function tilingFor(product: Product): Tiling {
  * @param tiling tried by the tuner; the one kept for such products, or the default, if left out
  */
 export function matrixProduct(product: Product, units: 'matrix' | 'emulated', tiling = tilingFor(product)): void {
-  const { a, transposeA, b, transposeB, tiled, alpha, y, column, batch, m, n, k } = product;
+  const { a, transposeA, b, transposeB, panels, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
   const shape = TILES[tiling.tile];
   const r = product.rider?.a.shape[1] ?? 0;
-  // Tiles have one direction, and the rider goes the same way: [r, n].
-  const turns = tiled && transposeB;
+  // Panels have one direction, and the rider goes the same way: [r, n].
+  const turns = panels && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
   const tiles = depthTiles(k);
   const { share, splits } = evenSplits(k, tiling.splits);
   const output = edgesOf(n, y.shape[2], column);
-  const { C, bindings, has_addend } = addendAccess(product);
+  const { C, bindings } = addendAccess(product);
   device.scope(() => {
     const rider = product.rider && turns ? turned(product.rider) : product.rider;
     const whole = splits === 1;
     const target = whole ? y : Tensor.empty(device, [batch * splits, m, n]);
+    const bound = {
+      a,
+      b,
+      ...(rider ? { rider_a: rider.a, rider_b: rider.b } : undefined),
+      ...(whole ? bindings : undefined),
+      y: target,
+    };
     device.run({
       ...kernelOf({
         shape,
         transposeA,
         transposeB,
-        tiled,
+        panels,
+        alone: areApart(Object.values(bound)),
         edges: {
           A: edgesOf(transposeA ? m : k),
-          B: tiled ? 'aligned' : edgesOf(transposeB ? k : n),
+          B: panels ? 'aligned' : edgesOf(transposeB ? k : n),
           R: edgesOf(r, transposeB && !turns ? 0 : n),
           Y: whole ? output : edgesOf(n),
         },
         rider: rider !== null,
         whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k > 0 && k % TILE_DEPTH === 0 },
-        C: whole ? C : 'f32',
+        C: whole ? C : 'none',
         Y: target.dtype,
         units,
       }),
-      bindings: {
-        a,
-        b,
-        ...(rider ? { rider_a: rider.a, rider_b: rider.b } : undefined),
-        ...(whole ? bindings : { addend: a }),
-        y: target,
-      },
+      bindings: bound,
       params: {
         m,
         n,
@@ -209,7 +232,6 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
         b_batch: b.shape[0] === 1 ? 0 : k * n,
         y_row: target.shape[2],
         y_start: whole ? column : 0,
-        has_addend: whole ? has_addend : 0,
         alpha: whole ? alpha : 1,
         columns,
         rows,
@@ -229,7 +251,6 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
         splits,
         y_row: y.shape[2],
         y_start: column,
-        has_addend,
         alpha,
       },
       workgroups: Math.ceil((groups * batch * m) / 64),

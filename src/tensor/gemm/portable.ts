@@ -8,7 +8,7 @@ const BLOCKS = { large: { ROWS: '8', COLUMNS: '8' }, small: { ROWS: '1', COLUMNS
 /** Kernel variants of this file. */
 export const variants: KernelVariant[] = Object.values(BLOCKS).flatMap((block) =>
   [
-    ...combinations({ A: DTYPES, B: DTYPES, C: DTYPES, Y: DTYPES }),
+    ...combinations({ A: DTYPES, B: DTYPES, C: ['none', ...DTYPES], Y: DTYPES }),
     ...combinations({ A: DTYPES, B: DTYPES, C: ['own_f32'], Y: ['f32'] }),
   ].map((dtypes) => ({
     kernel: 'gemm_portable.wgsl',
@@ -23,7 +23,7 @@ const LANES = { least: 8, most: 32 };
 /** Launches the portable kernel; see kernels/gemm_portable.wgsl. */
 export function portableProduct(product: Product): void {
   const { a, transposeA, b, transposeB, alpha, y, column, batch, m, n, k } = product;
-  const { C, bindings, has_addend } = addendAccess(product);
+  const { C, bindings } = addendAccess(product);
   const block = m < 4 ? BLOCKS.small : BLOCKS.large;
   const across = Math.ceil(n / Number(block.COLUMNS));
   const lanes = Math.min(LANES.most, Math.max(LANES.least, 2 ** Math.ceil(Math.log2(across))));
@@ -44,7 +44,6 @@ export function portableProduct(product: Product): void {
       b_batch: b.shape[0] === 1 ? 0 : k * n,
       y_row: y.shape[2],
       y_start: column,
-      has_addend,
       alpha,
     },
     workgroups: [Math.ceil(across / lanes), Math.ceil(m / Number(block.ROWS)), batch],

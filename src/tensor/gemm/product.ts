@@ -5,7 +5,7 @@ import type { ProductShape, ProductSizes } from './tilings.ts';
 export interface Product extends ProductSizes {
   /** [batch, m, k], or [batch, k, m] if transposed; batch may be 1 for all. */
   a: Tensor;
-  /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. With `tiled` its tiles, see tiles.ts. */
+  /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. Or in panels, see panels.ts. */
   b: Tensor;
   /** A second product that is added: [m, r] and [r, n], or [n, r] with transposeB. */
   rider: { a: Tensor; b: Tensor } | null;
@@ -20,19 +20,10 @@ export interface Product extends ProductSizes {
 }
 
 export function shapeOf(product: Product): ProductShape {
-  const { transposeA, transposeB, tiled, batch, m, n, k, y } = product;
+  const { transposeA, transposeB, panels, batch, m, n, k, y } = product;
   const addend = product.collects ? 'own' : (product.addend?.dtype ?? 'none');
   const rider = product.rider?.a.shape[1] ?? 0;
-  return { transposeA, transposeB, tiled, batch, m, n, k, rider, y: y.dtype, addend };
-}
-
-/** What kernels include to read the addend, whose binding falls away where it is y: one buffer cannot be bound twice. */
-export function addendAccess({ a, addend, collects }: Pick<Product, 'a' | 'addend' | 'collects'>) {
-  return {
-    C: collects ? 'own_f32' : (addend?.dtype ?? 'f32'),
-    bindings: collects ? undefined : { addend: addend ?? a },
-    has_addend: collects || addend ? 1 : 0,
-  };
+  return { transposeA, transposeB, panels, batch, m, n, k, rider, y: y.dtype, addend };
 }
 
 /** Bindings of a product's kernel, for lists of variants. */
@@ -40,6 +31,12 @@ export const bindingsOf = ({ C, RIDER = 'no' }: Record<string, string>): string[
   'a',
   'b',
   ...(RIDER === 'yes' ? ['rider_a', 'rider_b'] : []),
-  ...(C === 'own_f32' ? [] : ['addend']),
+  ...(['none', 'own_f32'].includes(C) ? [] : ['addend']),
   'y',
 ];
+
+/** What kernels include to read the addend; where it is y it has no binding: one buffer cannot be bound twice. */
+export function addendAccess({ addend, collects }: Pick<Product, 'addend' | 'collects'>) {
+  if (collects) return { C: 'own_f32', bindings: undefined };
+  return addend ? { C: addend.dtype, bindings: { addend } } : { C: 'none', bindings: undefined };
+}

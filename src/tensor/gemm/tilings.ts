@@ -1,5 +1,5 @@
 import type { DType } from '../dtype.ts';
-import { TILE_COLUMNS, TILE_DEPTH } from './tiles.ts';
+import { PANEL_COLUMNS, TILE_DEPTH } from './panels.ts';
 
 /** What a workgroup computes. */
 export interface TileShape {
@@ -18,10 +18,12 @@ export interface TileShape {
 /** The tile shapes of gemm_matrix.wgsl; the last two are for LoRA's thin matrices, and for a few tokens at a time. */
 export const TILES = {
   '128x128': { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 },
+  '128x160': { TM: 128, TN: 160, WM: 64, WN: 80, enough: 256 },
+  '160x128': { TM: 160, TN: 128, WM: 80, WN: 64, enough: 256 },
   '64x128': { TM: 64, TN: 128, WM: 32, WN: 64, enough: 256 },
   '64x64': { TM: 64, TN: 64, WM: 32, WN: 32, enough: 512 },
   '128x16': { TM: 128, TN: 16, WM: 32, WN: 16, enough: 512 },
-  '16x128': { TM: 16, TN: TILE_COLUMNS, WM: 16, WN: 32, enough: 512 },
+  '16x128': { TM: 16, TN: 128, WM: 16, WN: 32, enough: 512 },
 } as const satisfies Record<string, TileShape>;
 
 export type TileName = keyof typeof TILES;
@@ -39,8 +41,8 @@ export interface ProductSizes {
   /** a is [k, m], b is [n, k]. */
   transposeA: boolean;
   transposeB: boolean;
-  /** b lies tile after tile, see tiles.ts. */
-  tiled: boolean;
+  /** b lies in panels, see panels.ts. */
+  panels: boolean;
   batch: number;
   m: number;
   n: number;
@@ -68,19 +70,19 @@ const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
  * The name under which a product's tiling is kept. Sizes that vary with the tokens of a batch are rounded up to a power of
  * two: m, and the depth of a transposed a.
  */
-export function keyOf({ transposeA, transposeB, tiled, batch, m, n, k, rider, y, addend }: ProductShape): string {
+export function keyOf({ transposeA, transposeB, panels, batch, m, n, k, rider, y, addend }: ProductShape): string {
   const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
   const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
-  return `${order} ${size}${tiled ? ' tiled' : ''}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
+  return `${order} ${size}${panels ? ' panels' : ''}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
 }
 
 /** Tiles along the depth; a depth of 0 is one tile of zeros. */
 export const depthTiles = (k: number) => Math.max(1, Math.ceil(k / TILE_DEPTH));
 
-/** Operands in tiles are read by kernels whose tiles are as wide. */
-export const suits = (tile: TileName, tiled: boolean) => !tiled || TILES[tile].TN === TILE_COLUMNS;
+/** Operands in panels are read by kernels whose tiles are whole panels wide. */
+export const suits = (tile: TileName, panels: boolean) => !panels || TILES[tile].TN % PANEL_COLUMNS === 0;
 
-type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'tiled'>;
+type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'panels'>;
 
 const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
   Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
@@ -91,16 +93,34 @@ const mostByGroups = (tile: TileName, sizes: Sizes) =>
 
 /** Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. */
 export const serves = ({ tile, splits }: Tiling, sizes: Sizes) =>
-  suits(tile, sizes.tiled) && splits <= mostByGroups(tile, sizes);
+  suits(tile, sizes.panels) && splits <= mostByGroups(tile, sizes);
+
+/**
+ * The large tiles, and how fast the workgroups that run side by side compute with them beside the first, as measured: a
+ * wide tile has fewer loads for each product. What takes half a round of workgroups more than another tile is slower all
+ * the same.
+ */
+const LARGE = [
+  ['128x128', 1],
+  ['128x160', 1.06],
+] as const satisfies [TileName, number][];
+
+function largeTile(sizes: Sizes): TileName {
+  const time = ([tile, speed]: (typeof LARGE)[number]) => {
+    const { TM, TN, enough } = TILES[tile];
+    return (Math.ceil(groupsOf(tile, sizes) / enough) * TM * TN) / speed;
+  };
+  return LARGE.reduce((best, other) => (time(other) < time(best) ? other : best))[0];
+}
 
 /** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
 function defaultTile(sizes: Sizes): TileName {
-  const { m, n, k, tiled } = sizes;
+  const { m, n, k, panels } = sizes;
   if (m <= 16) return '16x128';
-  if (n <= 16 && !tiled) return '128x16';
+  if (n <= 16 && !panels) return '128x16';
   const most = groupsOf('128x128', sizes) * Math.max(1, Math.floor(k / TILE_DEPTH / LEAST_TILES));
-  if (m > 64 && n > 64 && most >= TILES['128x128'].enough) return '128x128';
-  return tiled || n > 64 ? '64x128' : '64x64';
+  if (m > 64 && n > 64 && most >= TILES['128x128'].enough) return panels ? largeTile(sizes) : '128x128';
+  return n > 64 ? '64x128' : '64x64';
 }
 
 /** What is taken where nothing was measured. */
@@ -119,9 +139,9 @@ export function evenSplits(k: number, splits: number): { share: number; splits: 
 
 /** Tilings that may be the fastest for a product: the default first, then others. */
 export function candidates(sizes: Sizes): Tiling[] {
-  const { m, n, k, tiled } = sizes;
+  const { m, n, k, panels } = sizes;
   const found = [defaultTiling(sizes)];
-  const names = TILE_NAMES.filter((tile) => suits(tile, tiled));
+  const names = TILE_NAMES.filter((tile) => suits(tile, panels));
   const results = (tile: TileName) => groupsOf(tile, sizes) * TILES[tile].TM * TILES[tile].TN;
   const least = Math.min(...names.map(results));
   for (const tile of names) {
