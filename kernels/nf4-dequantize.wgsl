@@ -17,6 +17,7 @@ struct Params {
   zero: u32, // 0, see apart().
   width: u32, // Elements in a row; for panels.
   tiles: u32, // Tiles along the depth of the product; for panels.
+  first_row: u32, // Of panels that several matrices fill.
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

@@ -91,16 +91,21 @@ export class Nf4Tensor extends OpaqueMatrix {
    * @returns a row-major tensor of this shape
    */
   override dense(dtype: 'f32' | 'f16'): Tensor {
-    const { device, shape, size, blocksize } = this;
+    const { device, shape, size } = this;
     const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
-    for (const { start, end } of ranges(device, size, dtype === 'f32' ? 4 : 2, blocksize))
-      this.#dequantize('rows', start, end, y.view([size]).slice(0, start, end));
+    this.denseInto(y.view([size]));
     return y;
+  }
+
+  /** Dequantises to f32 or f16 elements that are there already. */
+  denseInto(y: Tensor): void {
+    for (const { start, end } of ranges(this.device, this.size, y.dtype === 'f32' ? 4 : 2, this.blocksize))
+      this.#dequantize('rows', start, end, y.slice(0, start, end));
   }
 
   /** Dequantises a matrix to f16 in panels; null where these need rows of a multiple of eight and one binding. */
   override panels(transposed: boolean): Tensor | null {
-    const { device, shape, size } = this;
+    const { device, shape } = this;
     const [k, n] = transposed ? shape.toReversed() : shape;
     const bytes = 2 * panelsSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
@@ -118,8 +123,18 @@ export class Nf4Tensor extends OpaqueMatrix {
       return y;
     }
     if (k % TILE_DEPTH !== 0) device.zero(y);
-    this.#dequantize('panels', 0, size, y, tiles);
+    this.panelsInto(y, tiles, 0);
     return y;
+  }
+
+  /** Dequantises to rows `first_row …` of f16 panels that are there already, `tiles` tiles deep. */
+  panelsInto(y: Tensor, tiles: number, first_row: number): void {
+    this.#dequantize('panels', 0, this.size, y, { tiles, first_row });
+  }
+
+  override stackedWith(others: readonly Tensor[]): Tensor | null {
+    const all = [this, ...others];
+    return all.every((one) => one instanceof Nf4Tensor) ? stackOf(all) : null;
   }
 
   #scaleBindings(): Record<string, Tensor> {
@@ -133,7 +148,13 @@ export class Nf4Tensor extends OpaqueMatrix {
     };
   }
 
-  #dequantize(ORDER: 'rows' | 'panels', start: number, end: number, y: Tensor, tiles = 0): void {
+  #dequantize(
+    ORDER: 'rows' | 'panels',
+    start: number,
+    end: number,
+    y: Tensor,
+    panels = { tiles: 0, first_row: 0 },
+  ): void {
     const { device, shape, blocksize, scales } = this;
     device.run({
       kernel: 'nf4-dequantize.wgsl',
@@ -145,7 +166,7 @@ export class Nf4Tensor extends OpaqueMatrix {
         first_block: start / blocksize,
         zero: 0,
         width: shape[shape.length - 1],
-        tiles,
+        ...panels,
       },
       workgroups: Math.ceil((end - start) / 8192),
     });
@@ -174,6 +195,67 @@ export class Nf4Tensor extends OpaqueMatrix {
   override data<D extends keyof HostArray = 'f32'>(): Promise<HostArray[D]> {
     throw this.refuse('data()', 'parts() for the codes, numbers() for the weights');
   }
+}
+
+/** Matrices of one width, one above the other, for a product with all of them: see {@link Tensor.stackedWith}. */
+class Nf4Stack extends OpaqueMatrix {
+  protected override readonly kind = 'stack of nf4 matrices';
+  readonly #parts: readonly Nf4Tensor[];
+
+  constructor(parts: readonly Nf4Tensor[]) {
+    const [{ device, storage, shape }] = parts;
+    super(device, storage, 'u8', [parts.reduce((rows, part) => rows + part.shape[0], 0), shape[1]]);
+    this.#parts = parts;
+  }
+
+  override storages(): Storage[] {
+    return this.#parts.flatMap((part) => part.storages());
+  }
+
+  override dense(dtype: 'f32' | 'f16'): Tensor {
+    const { device, shape, size } = this;
+    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
+    let start = 0;
+    for (const part of this.#parts) {
+      part.denseInto(y.view([size]).slice(0, start, start + part.size));
+      start += part.size;
+    }
+    return y;
+  }
+
+  override panels(transposed: boolean): Tensor | null {
+    if (transposed) return null;
+    const { device, shape } = this;
+    const [k, n] = shape;
+    const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
+    if (k % TILE_DEPTH !== 0) device.zero(y);
+    let row = 0;
+    for (const part of this.#parts) {
+      part.panelsInto(y, Math.ceil(k / TILE_DEPTH), row);
+      row += part.shape[0];
+    }
+    return y;
+  }
+
+  override async numbers(): Promise<Float32Array> {
+    const pending = this.device.scope(() => this.dense('f32').data());
+    return pending;
+  }
+
+  override data(): Promise<never> {
+    throw this.refuse('data()', 'numbers() for the weights');
+  }
+}
+
+/** Null for matrices that do not fit on each other, or whose dense form cannot be bound in parts and as one. */
+function stackOf(parts: readonly Nf4Tensor[]): Nf4Stack | null {
+  const [{ device, shape }] = parts;
+  const { maxBindingBytes, bindingAlignment } = device.capabilities;
+  const fit = parts.every((part) => part.shape.length === 2 && part.shape[1] === shape[1] && shape[1] % 8 === 0);
+  const aligned = parts.every(({ size }) => (2 * size) % bindingAlignment === 0);
+  const rows = parts.reduce((sum, part) => sum + part.shape[0], 0);
+  const bytes = Math.max(4 * rows * shape[1], 2 * panelsSize(shape[1], rows));
+  return fit && aligned && bytes <= maxBindingBytes - 16 ? new Nf4Stack(parts) : null;
 }
 
 export type SourceDtype = 'float32' | 'float16' | 'bfloat16';

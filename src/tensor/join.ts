@@ -19,6 +19,7 @@ export const variants: KernelVariant[] = [
     defines: { A: dtype, B: dtype, Y: dtype },
     bindings: ['a', 'y'],
   })),
+  { kernel: 'join_packs.wgsl', bindings: ['x', 'y'] },
 ];
 
 /** Matrices that lie one after the other in memory as one; null for others. */
@@ -37,8 +38,32 @@ export function adjoined(matrices: readonly Tensor[]): Tensor | null {
 export function concatenate(tensors: readonly Tensor[], dim: number): Tensor {
   // Halves of the list, so that an element is copied log2(tensors) times and no kernel needs more than two sources.
   if (tensors.length === 1) return tensors[0];
+  const wide = dim === 1 ? sideBySide(tensors) : null;
+  if (wide) return wide;
   const middle = tensors.length >> 1;
   return concatPair(concatenate(tensors.slice(0, middle), dim), concatenate(tensors.slice(middle), dim), dim);
+}
+
+/** Matrices of f16 whose rows are whole eights wide, side by side in one pass over each; null for others. */
+function sideBySide(matrices: readonly Tensor[]): Tensor | null {
+  const [{ device, shape }] = matrices;
+  const suits = ({ dtype, shape }: Tensor) => dtype === 'f16' && shape.length === 2 && shape[1] % 8 === 0;
+  const width = matrices.reduce((sum, matrix) => sum + matrix.shape[1], 0);
+  if (!matrices.every(suits) || 2 * shape[0] * width > device.capabilities.maxBindingBytes - 16) return null;
+  const y = Tensor.empty(device, [shape[0], width], 'f16');
+  let start = 0;
+  for (const matrix of matrices) {
+    const eights = matrix.shape[1] / 8;
+    const groups = Math.ceil(eights / 128);
+    device.run({
+      kernel: 'join_packs.wgsl',
+      bindings: { x: contiguous(matrix), y },
+      params: { rows: shape[0], width: eights, row: width / 8, start, groups },
+      workgroups: shape[0] * groups,
+    });
+    start += eights;
+  }
+  return y;
 }
 
 function concatPair(a: Tensor, b: Tensor, dim: number): Tensor {

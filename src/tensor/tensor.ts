@@ -191,6 +191,14 @@ export class Tensor {
     return null;
   }
 
+  /**
+   * This matrix and others of its width one above the other, for one product with all of them, where that costs no more
+   * than using each: null for ordinary tensors, which would have to be copied. It owns no memory.
+   */
+  stackedWith(_others: readonly Tensor[]): Tensor | null {
+    return null;
+  }
+
   /** Memory for this leaf's gradient: f32, elements unset, owned by the current scope. */
   newGradient(): Tensor {
     return Tensor.empty(this.device, this.shape);

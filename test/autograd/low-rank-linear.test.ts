@@ -61,6 +61,8 @@ const GROUPS: [number, number, ...[number, number][]][] = [
   [3, 5, [4, 2], [6, 3]],
   [17, 9, [8, 4], [4, 4], [4, 4]],
   [1, 2, [1, 1], [1, 1]],
+  // Narrow layers beside a wide one, as keys and values beside queries: one product makes the gradient of x.
+  [3, 64, [64, 8], [32, 8], [32, 8]],
 ];
 
 describe.each(['f32', 'f16'] as const)('several layers of one input, %s', (dtype) => {

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
+import { concatenate } from '../../src/tensor/join.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { compare } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
 import { path, random, units } from '../support/matrix-products.ts';
@@ -60,4 +62,22 @@ describe(path, () => {
           }
         });
       });
+
+  test('nf4 weights one above the other', async () => {
+    await device.scopeAsync(async () => {
+      const [first, ...others] = [64, 32, 40].map((rows, i) => quantizeNf4(random(i, [rows, 64], 'f32')));
+      const stack = first.stackedWith(others) as Tensor;
+      expect(stack.shape).toEqual([136, 64]);
+      const dense = concatenate(
+        [first, ...others].map((weight) => weight.dense('f16')),
+        0,
+      );
+      expect(await stack.dense('f16').data()).toEqual(await dense.data());
+      const a = random(9, [5, 136]);
+      const expected = await gemm({ a, b: dense, dtype: 'f32', path: 'portable' }).numbers();
+      compare('panels', await gemm({ a, b: stack, dtype: 'f32', path }).numbers(), expected, OPERATION_TOLERANCE.f32);
+      expect(first.stackedWith([quantizeNf4(random(1, [8, 72], 'f32'))])).toBeNull();
+      expect(first.stackedWith([dense])).toBeNull();
+    });
+  });
 });

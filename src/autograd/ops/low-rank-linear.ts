@@ -140,13 +140,28 @@ function thinProducts(x: Tensor, layers: readonly [Tensor, Tensor, Tensor][], sc
   });
 }
 
-/** Σ dY · W + dh · A over the layers, each product adding to what those before have collected. */
+/**
+ * Σ dY · W + dh · A over the layers: one product for dYs side by side, where bringing them there costs less than passes
+ * over the sum for each, as for queries with narrow keys and values; else each product adds to what those before have
+ * collected.
+ */
 function inputGradient(
   layers: readonly [Tensor, Tensor, Tensor][],
   dys: readonly (Tensor | null)[],
   dlow: readonly (Tensor | null)[],
   collected: Collected,
 ): Tensor {
+  const [[first], ...others] = layers;
+  const columns = layers.reduce((count, [weight]) => count + weight.shape[0], 0);
+  const narrow = columns <= (layers.length - 1) * first.shape[1];
+  if (narrow && dys.every((dy) => dy !== null) && dlow.every((thin) => thin !== null)) {
+    const stack = first.stackedWith(others.map(([weight]) => weight));
+    if (stack) {
+      const downs = layers.map(([, down]) => operand(down, dys[0].dtype as Float));
+      const rider = { a: concatenate(dlow, 1), b: adjoined(downs) ?? concatenate(downs, 0) };
+      return gemm({ a: concatenate(dys, 1), b: stack, rider, ...collected });
+    }
+  }
   let sum: Tensor | undefined;
   for (const [i, [weight, down]] of layers.entries()) {
     const [a, thin] = [dys[i], dlow[i]];
