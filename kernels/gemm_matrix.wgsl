@@ -1,14 +1,18 @@
 // y = alpha · (op(a) · op(b) + rider_a · op(rider_b)) + addend on matrix units: f16 operands, f32 sums.
 //
 // A workgroup of four subgroups computes TM × TN results, each subgroup WM × WN of them in 16 × 16 fragments: at
-// 64 × 64 these are 128 of the 255 registers of an invocation. Tiles of a and b, DEPTH deep, go through workgroup
+// 64 × 80 these are 160 of the 255 registers of an invocation. Tiles of a and b, DEPTH deep, go through workgroup
 // memory as they lie in storage (the direction is told to the fragment loads), rows padded by 16 bytes against bank
-// conflicts; the next tiles travel to registers while the current ones are multiplied. b may lie in storage tile after
-// tile, which loads 8 % faster. Beyond the last row or column the last one is loaded again, and its results are not
-// written; beyond the depth there are zeros. Results leave through workgroup memory, where they can be scaled, added
-// and rounded. All fragments are named by constants: an array with a computed index leaves the registers, and the
-// kernel is ten times slower. A condition in the loop over tiles can halve the speed, so there is none where the depth
-// is whole tiles.
+// conflicts; the next tiles travel to registers while the current ones are multiplied. b may lie in storage in panels
+// (src/tensor/gemm/panels.ts), whose tiles load at full width. Beyond the last row or column the last one is loaded
+// again, and its results are not written; beyond the depth there are zeros. Results leave through workgroup memory,
+// where they can be scaled, added and rounded. A condition in the loop over tiles can halve the speed, so there is none
+// where the depth is whole tiles.
+//
+// What limits the speed on NVIDIA's cores is what passes through workgroup memory and the first cache, which are one:
+// tiles into the cache, to registers, to workgroup memory, and fragments out of it. Wider tiles have less of it for each
+// product. Operands are declared read_write where WebGPU allows that: loads of what is only read the compiler moves to
+// their use, past barriers, and waits there.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/operand_{{A_EDGES}}.wgsl" with name=a, binding=1, access={{ACCESS}}
 #include "include/operand_{{B_EDGES}}.wgsl" with name=b, binding=2, access={{ACCESS}}

@@ -67,7 +67,13 @@ test('kernels that were changed since make it stale: not used, and replaced', ()
 
 test('the text of a kernel has all that it can include', () => {
   const text = sourceOf('gemm_matrix.wgsl');
-  for (const file of ['gemm_matrix', 'include/gemm_loop', 'include/gemm_fetch', 'include/fragments_matrix'])
+  for (const file of [
+    'gemm_matrix',
+    'include/gemm_loop',
+    'include/gemm_aim',
+    'include/gemm_fetch_whole',
+    'include/fragments_matrix',
+  ])
     expect(text).toContain(readFileSync(`kernels/${file}.wgsl`, 'utf8'));
   for (const file of ['include/get8_ragged_own_f32', 'include/get8_ragged', 'include/put8_aligned_f16'])
     expect(text).toContain(readFileSync(`kernels/${file}.wgsl`, 'utf8'));
