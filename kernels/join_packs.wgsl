@@ -8,6 +8,7 @@ struct Params {
   width: u32, // eights in a row of x
   row: u32, // eights in a row of y
   start: u32, // of the columns, in eights
+  across: u32, // eights that a workgroup copies side by side, a power of two up to 128: narrow rows it copies several of
   groups: u32, // workgroups in a row of x
 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -15,8 +16,8 @@ struct Params {
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let flat = flat_group(group, groups);
-  let row = flat / p.groups;
-  let column = flat % p.groups * 128u + lane;
+  let row = flat / p.groups * (128u / p.across) + lane / p.across;
+  let column = flat % p.groups * p.across + lane % p.across;
   if (row < p.rows && column < p.width) {
     y[row * p.row + p.start + column] = x[row * p.width + column];
   }

@@ -63,9 +63,9 @@ export async function randomLlama(device: Device, config: LlamaConfig, onHost = 
       return isLayerMatrix(name, shape) ? quantizeNf4(dense, { doubleQuant: true }) : dense;
     });
     weights.set(name, weight);
+    device.trim(); // Packed weights would keep somewhat larger buffers that dense ones have left.
   }
   for (const source of Object.values(sources)) source.dispose();
   await device.finish();
-  device.trim();
   return new Llama(device, config, 'mixed', (name) => weights.get(name) as Tensor);
 }

@@ -54,12 +54,13 @@ function sideBySide(matrices: readonly Tensor[]): Tensor | null {
   let start = 0;
   for (const matrix of matrices) {
     const eights = matrix.shape[1] / 8;
-    const groups = Math.ceil(eights / 128);
+    const across = Math.min(128, 2 ** Math.ceil(Math.log2(eights)));
+    const groups = Math.ceil(eights / across);
     device.run({
       kernel: 'join_packs.wgsl',
       bindings: { x: contiguous(matrix), y },
-      params: { rows: shape[0], width: eights, row: width / 8, start, groups },
-      workgroups: shape[0] * groups,
+      params: { rows: shape[0], width: eights, row: width / 8, start, across, groups },
+      workgroups: Math.ceil((shape[0] * across) / 128) * groups,
     });
     start += eights;
   }

@@ -116,12 +116,13 @@ export class BufferPool {
    * the buffers of the largest. Once the budget is spent they serve requests of any size, and a buffer that still has to be
    * made takes the place of free ones: batches half as large would otherwise leave a second set of buffers behind.
    *
-   * @param budget bytes of all buffers that may exist until the next trim, as far as those in use leave a choice
+   * @param budget bytes of all buffers that may exist until the next trim, as far as those in use leave a choice, if those
+   *   are as large as was asked for; what they are larger is added
    */
   reserve(sizes: readonly number[], budget: number): void {
     this.trim();
     this.#loosest = LOOSEST_FIT.reserved;
-    this.#budget = budget;
+    this.#budget = budget + this.#used - this.#count.liveBytes;
     this.#makeAhead(sizes.map(sizeClass));
   }
 

@@ -5,7 +5,7 @@ import { normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
 
 test.each([
-  ['whole eights of f16, in one pass over each', 'f16', [8, 1032, 24]],
+  ['whole eights of f16, in one pass over each', 'f16', [8, 1032, 24, 1600]],
   ['one of them not', 'f16', [8, 12, 24]],
   ['f32', 'f32', [8, 16]],
 ] as const)('matrices side by side: %s', async (_, dtype, widths) => {

@@ -111,6 +111,18 @@ test('buffers made ahead serve smaller requests too, the smallest that fits firs
   expect(pool.take(1000).size).toBe(1024);
 });
 
+test('buffers in use that are larger than asked for add to a budget, so that what was made ahead stays', () => {
+  const { pool, made, destroyed } = fakePool();
+  pool.give(pool.take(100 * MB), 100 * MB);
+  expect(pool.take(81 * MB).size).toBe(sizeClass(100 * MB));
+  pool.reserve([64 * MB], sizeClass(81 * MB) + 64 * MB);
+  for (let step = 0; step < 3; step++) {
+    pool.give(pool.take(60 * MB), 60 * MB);
+    pool.restore();
+  }
+  expect([made.length, destroyed]).toEqual([2, []]);
+});
+
 test('within a budget any free buffer that is large enough serves, and then free ones make room', () => {
   const { pool, made, destroyed } = fakePool();
   pool.reserve([8192, 4096, 1024], 14000);
