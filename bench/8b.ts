@@ -4,9 +4,12 @@
  * Times whole steps by the clock and their parts by GPU timestamps, against ceilings measured in the same run; counts
  * memory, dispatches and waits. The PyTorch side is bench/torch/train_8b.py.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { Command, Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
+import { guardProcess } from '../src/cli/process.ts';
+import { readJsonFile } from '../src/files/json.ts';
+import { makeDirectory, writeFileAtomic } from '../src/files/write-file.ts';
 import { Device } from '../src/tensor/device.ts';
 import { type Ceilings, type Measured, measureCeilings, measurePart, withPercent } from './8b/ceilings.ts';
 import { CHECKPOINTING_MODES, listOf, wholeNumber } from './8b/flags.ts';
@@ -34,6 +37,10 @@ interface Flags {
   tiny: boolean;
 }
 
+/** What flags that are not given are with --tiny. */
+const TINY = { rows: 2, seq: 32, layers: 2, rank: 4 };
+
+guardProcess();
 const program = new Command('bench:8b')
   .description('times QLoRA training of an 8B Llama and its parts on random weights')
   .option('--rows <n>', 'rows of a step', wholeNumber, 4)
@@ -42,20 +49,37 @@ const program = new Command('bench:8b')
   .option('--steps <n>', 'timed steps, after two others', wholeNumber, 5)
   .option('--rank <n>', 'rank of the adapters', wholeNumber, 16)
   .addOption(
-    new Option('--gradient-checkpointing <modes>', `one after the other: ${CHECKPOINTING_MODES.join(', ')}`)
+    new Option(
+      '--gradient-checkpointing <modes>',
+      `one after the other, separated by commas: ${CHECKPOINTING_MODES.join(', ')}`,
+    )
       .argParser(listOf(CHECKPOINTING_MODES))
-      .default(['full', 'selective']),
+      .default(['full', 'selective'], 'full,selective'),
   )
   .addOption(
-    new Option('--parts <names>', `what to measure: ${PARTS.join(', ')}`).argParser(listOf(PARTS)).default([...PARTS]),
+    new Option('--parts <names>', `what to measure, separated by commas: ${PARTS.join(', ')}`)
+      .argParser(listOf(PARTS))
+      .default([...PARTS], 'all'),
   )
   .option('--json <file>', 'write everything there, after each section')
   .option('--torch <file>', 'what bench/torch/train_8b.py wrote, to be compared with')
-  .option('--tiny', 'small shapes throughout, for software drivers', false);
+  .option(
+    '--tiny',
+    `small shapes throughout, for software drivers; unless given, ${Object.entries(TINY)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(', ')}`,
+    false,
+  );
 
 const flags = program.parse().opts<Flags>();
-const tiny = flags.tiny ? { rows: 2, seq: 32, layers: 2, rank: 4 } : {};
-const { rows, seq, layers, rank } = { ...flags, ...tiny };
+if (flags.tiny)
+  for (const name of Object.keys(TINY) as (keyof typeof TINY)[])
+    if (program.getOptionValueSource(name) === 'default') flags[name] = TINY[name];
+const { rows, seq, layers, rank } = flags;
+if (flags.json) makeDirectory(path.dirname(flags.json));
+const torch = flags.torch
+  ? (readJsonFile(flags.torch, 'write it with bench/torch/train_8b.py') as TorchReport)
+  : undefined;
 const device = await Device.open();
 const { name, driver } = device.capabilities;
 const report: {
@@ -68,13 +92,12 @@ const report: {
   /** The PyTorch side of the same run. */
   torch?: TorchReport;
   errors: string[];
-} = { device: name, driver, options: { ...flags, ...tiny }, parts: [], steps: [], errors: [] };
-if (flags.torch) report.torch = JSON.parse(readFileSync(flags.torch, 'utf8')) as TorchReport;
+} = { device: name, driver, options: flags, parts: [], steps: [], torch, errors: [] };
 const normal = new NormalSource(device, 1, flags.tiny ? 10_000 : undefined);
 const setting: Setting = { device, config: benchConfig(layers, flags.tiny), rows, seq, r: rank, normal };
 
 const save = () => {
-  if (flags.json) writeFileSync(flags.json, `${JSON.stringify(report, null, 1)}\n`);
+  if (flags.json) writeFileAtomic(flags.json, `${JSON.stringify(report, null, 1)}\n`);
 };
 
 /** One failure must not take the rest of an expensive run with it. */

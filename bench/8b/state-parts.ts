@@ -6,7 +6,7 @@ import { castTo } from '../../src/tensor/copy.ts';
 import type { Part, Setting } from './part.ts';
 import { matrixShapes } from './shapes.ts';
 
-/** Unpacking frozen weights: rows, and the tiles that products on matrix units take. */
+/** Unpacking frozen weights: rows, and the panels that products on matrix units take. */
 export function weightParts({ config, normal }: Setting): Part[] {
   return matrixShapes(config).flatMap(([name, out, width]) =>
     (['dense', 'panels', 'panels transposed'] as const).map((order) => ({

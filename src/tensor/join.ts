@@ -36,10 +36,10 @@ export function adjoined(matrices: readonly Tensor[]): Tensor | null {
 
 /** Tensors one after the other along a dimension; sizes of the others must agree, f32 if the dtypes differ. */
 export function concatenate(tensors: readonly Tensor[], dim: number): Tensor {
-  // Halves of the list, so that an element is copied log2(tensors) times and no kernel needs more than two sources.
   if (tensors.length === 1) return tensors[0];
   const wide = dim === 1 ? sideBySide(tensors) : null;
   if (wide) return wide;
+  // Halves of the list, so that an element is copied log2(tensors) times and no kernel needs more than two sources.
   const middle = tensors.length >> 1;
   return concatPair(concatenate(tensors.slice(0, middle), dim), concatenate(tensors.slice(middle), dim), dim);
 }
@@ -54,6 +54,7 @@ function sideBySide(matrices: readonly Tensor[]): Tensor | null {
   let start = 0;
   for (const matrix of matrices) {
     const eights = matrix.shape[1] / 8;
+    if (eights === 0) continue;
     const across = Math.min(128, 2 ** Math.ceil(Math.log2(eights)));
     const groups = Math.ceil(eights / across);
     device.run({

@@ -9,6 +9,8 @@ const bench = (name: string, ...flags: string[]) =>
 test.each([
   ['export', /^Usage: bench\/export\.ts \[options\]\n.*--layers <n> .*\(default: 4\)/s],
   ['attention', /^Usage: bench\/attention\.ts \[options\] \[head-size\]\n.*\(choices: "64", "128", default: "128"\)/s],
+  ['8b', /^Usage: bench:8b \[options\]\n.*\(default:\s+full,selective\).*\(default: all\)/s],
+  ['parity-8b', /^Usage: bench\/parity-8b\.ts \[options\] <directory>\n.*--steps <n> .*\(default: 20\)/s],
 ])('bench/%s.ts --help explains its flags', async (name, message) => {
   const { stdout, stderr } = await bench(name, '--help');
   expect(stdout).toMatch(message);
@@ -23,6 +25,8 @@ test.each([
   ],
   ['export', ['--type', 'q9'], /^error: option '--type <type>' argument 'q9' is invalid. Allowed choices are f32, /],
   ['attention', ['65'], /^error: command-argument value '65' is invalid for argument 'head-size'. Allowed choices are/],
+  ['8b', ['--torch', 'missing.json'], /^error: missing\.json: does not exist .*\n$/],
+  ['8b', ['--parts', 'gem'], /^error: option '--parts <names>' argument 'gem' is invalid\. choose from gemm, /],
 ])('bench/%s.ts %j is refused in a line', async (name, flags, message) => {
   const failure: { code: number; stderr: string } = await bench(name, ...flags).then(
     () => expect.fail('it ran'),

@@ -37,7 +37,7 @@ describe(path, () => {
         });
       });
 
-  // Quantised weights come in tiles: widths that are no multiples of a tile, and one that has no tiles at all.
+  // Quantised weights come in panels: widths that are no multiples of a panel, and one that has no panels at all.
   const weights = units
     ? [
         [192, 320],

@@ -7,6 +7,7 @@ import { testDevice } from '../support/device.ts';
 test.each([
   ['whole eights of f16, in one pass over each', 'f16', [8, 1032, 24, 1600]],
   ['one of them not', 'f16', [8, 12, 24]],
+  ['one of them without columns', 'f16', [8, 0, 24]],
   ['f32', 'f32', [8, 16]],
 ] as const)('matrices side by side: %s', async (_, dtype, widths) => {
   const device = await testDevice();

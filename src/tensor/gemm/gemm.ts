@@ -63,7 +63,7 @@ export function gemm(options: Gemm): Tensor {
       });
     checkInto(options, batch * m * n);
     checkRider(options, batch, m, n);
-    const tiles = path === 'portable' ? null : options.b.panels(transposeB);
+    const panels = path === 'portable' ? null : options.b.panels(transposeB);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
@@ -74,10 +74,10 @@ export function gemm(options: Gemm): Tensor {
           a: contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
           transposeA,
           b:
-            tiles ??
+            panels ??
             contiguous(denseOperand(options.b, a.dtype)).view([batchOf(options.b), ...options.b.shape.slice(-2)]),
           transposeB,
-          panels: tiles !== null,
+          panels: panels !== null,
           rider: rider ? { a: contiguous(rider.a), b: contiguous(rider.b) } : null,
           alpha,
           y,
@@ -95,7 +95,7 @@ export function gemm(options: Gemm): Tensor {
   });
 }
 
-/** A frozen operand as the kernels of a path take it where they do not take its tiles. */
+/** A frozen operand as the kernels of a path take it where they do not take its panels. */
 function denseOperand(b: Tensor, dtype: DType): Tensor {
   return b.dtype === 'u8' ? b.dense(dtype as 'f32' | 'f16') : b;
 }
