@@ -68,9 +68,10 @@ export function gemmParts(setting: Setting): Part[] {
     product(`dYᵀ·h ${name}`, { m: out, n: r, k: n, transposeA: true, dtype: 'f32' }),
     product(`dhᵀ·x ${name}`, { m: r, n: width, k: n, transposeA: true, dtype: 'f32' }),
   ]);
-  const [[, , hidden], , [, wide]] = matrixShapes(config);
+  const [[, , hidden], [, narrow], [, wide]] = matrixShapes(config);
   return [
     ...frozen,
+    product('dY·W + dh·A, NF4 q, k, v', { m: n, n: hidden, k: hidden + 2 * narrow, rider: 3 * r, frozen: true }),
     product('x + h·Wᵀ + h·Bᵀ, NF4, f32 down', {
       m: n,
       n: hidden,
@@ -81,13 +82,7 @@ export function gemmParts(setting: Setting): Part[] {
       rider: r,
       frozen: true,
     }),
-    product('x·Wᵀ, f32 head', {
-      m: Math.min(n, 1024),
-      n: config.vocab_size,
-      k: hidden,
-      transposeB: true,
-      dtype: 'f32',
-    }),
+    product('W·xᵀ, f32 head', { m: config.vocab_size, n: Math.min(n, 512), k: hidden, dtype: 'f32' }),
     product('dYᵀ·x gate, up', { m: wide, n: hidden, k: n, transposeA: true, dtype: 'f32' }),
     ...thin,
   ];

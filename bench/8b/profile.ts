@@ -2,7 +2,7 @@ import { milliseconds, type TimedCommand } from '../../src/tensor/timestamps.ts'
 
 /** All commands of one kind in a step. */
 export interface ProfileLine {
-  /** Kernel and entry point, shape where its parameters name one, and its defines. */
+  /** Kernel and entry point, shape where its parameters name one, and what else tells variants apart. */
   key: string;
   ms: number;
   count: number;
@@ -40,7 +40,18 @@ function keyOf({ label, params, defines }: TimedCommand): string {
   const { m, n, k, rider, splits } = params;
   const shape = [m, n, rider ? `${k}+${rider}` : k].filter((size) => size !== undefined).join('x');
   const parts = Number(splits) > 1 ? `in ${splits} parts` : '';
-  return [label, shape, parts, ...Object.values(defines)].filter((text) => text !== '').join(' ');
+  return [label, shape, parts, variantOf(defines)].filter((text) => text !== '').join(' ');
+}
+
+/** Of products on matrix units the tile, the order of the operands, and dtypes of result and addend; else all defines. */
+function variantOf(defines: TimedCommand['defines']): string {
+  const { TM, TN, A_DIRECTION, B_DIRECTION, B_PANELS, C, Y } = defines;
+  if (TM === undefined)
+    return Object.entries(defines)
+      .flatMap(([name, value]) => (value === '' ? [] : `${name}=${value}`))
+      .join(' ');
+  const order = `${A_DIRECTION ? 'T' : 'N'}${B_DIRECTION ? 'T' : 'N'}`;
+  return `tile ${TM}x${TN} ${order}${B_PANELS === 'true' ? ' panels' : ''} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
 }
 
 /** Of matrix products, by their parameters; batches and parts of the depth lie along z. */

@@ -19,6 +19,7 @@ export function tuneCommand(): Command {
     const { Device } = await import('../tensor/device.ts');
     const { freeMemory } = await import('../tensor/device-memory.ts');
     const { usableMatrixShape } = await import('../tensor/gemm/matrix.ts');
+    const { withoutMatrixUnits } = await import('../tensor/kernel-paths.ts');
     const { fileToWrite, writeTilings } = await import('../tensor/gemm/tilings-file.ts');
     const { planMemory } = await import('../train/memory-plan.ts');
     const { openData } = await import('../train/training-data.ts');
@@ -34,9 +35,9 @@ export function tuneCommand(): Command {
       : [];
     if (products.length === 0) {
       const without = usable
-        ? `precision ${config.precision} makes no products on`
-        : `${capabilities.name} has no usable`;
-      console.log(`nothing to tune: ${without} matrix units`);
+        ? `precision ${config.precision} makes no products on matrix units`
+        : `on ${capabilities.name} ${withoutMatrixUnits(capabilities)}`;
+      console.log(`nothing to tune: ${without}`);
     } else {
       const { file, count } = writeTilings(capabilities, await tune(products, timerOn(device), console.log));
       console.log(`${count} tilings in ${file}`);

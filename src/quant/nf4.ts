@@ -12,9 +12,8 @@ import { combinations, type KernelVariant } from '../tensor/variants.ts';
 import { quantizeBlockwise8 } from './blockwise8.ts';
 import { dynamicMap } from './dynamic-map.ts';
 import { cudaMean } from './mean.ts';
+import { DEQUANTISED, stackOf } from './nf4-stack.ts';
 
-/** What memory plans call the memory of dense weights. */
-const DEQUANTISED = 'dequantised weights';
 /** Block sizes that bitsandbytes reads. */
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
 
@@ -195,67 +194,6 @@ export class Nf4Tensor extends OpaqueMatrix {
   override data<D extends keyof HostArray = 'f32'>(): Promise<HostArray[D]> {
     throw this.refuse('data()', 'parts() for the codes, numbers() for the weights');
   }
-}
-
-/** Matrices of one width, one above the other, for a product with all of them: see {@link Tensor.stackedWith}. */
-class Nf4Stack extends OpaqueMatrix {
-  protected override readonly kind = 'stack of nf4 matrices';
-  readonly #parts: readonly Nf4Tensor[];
-
-  constructor(parts: readonly Nf4Tensor[]) {
-    const [{ device, storage, shape }] = parts;
-    super(device, storage, 'u8', [parts.reduce((rows, part) => rows + part.shape[0], 0), shape[1]]);
-    this.#parts = parts;
-  }
-
-  override storages(): Storage[] {
-    return this.#parts.flatMap((part) => part.storages());
-  }
-
-  override dense(dtype: 'f32' | 'f16'): Tensor {
-    const { device, shape, size } = this;
-    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
-    let start = 0;
-    for (const part of this.#parts) {
-      part.denseInto(y.view([size]).slice(0, start, start + part.size));
-      start += part.size;
-    }
-    return y;
-  }
-
-  override panels(transposed: boolean): Tensor | null {
-    if (transposed) return null;
-    const { device, shape } = this;
-    const [k, n] = shape;
-    const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
-    if (k % TILE_DEPTH !== 0) device.zero(y);
-    let row = 0;
-    for (const part of this.#parts) {
-      part.panelsInto(y, Math.ceil(k / TILE_DEPTH), row);
-      row += part.shape[0];
-    }
-    return y;
-  }
-
-  override async numbers(): Promise<Float32Array> {
-    const pending = this.device.scope(() => this.dense('f32').data());
-    return pending;
-  }
-
-  override data(): Promise<never> {
-    throw this.refuse('data()', 'numbers() for the weights');
-  }
-}
-
-/** Null for matrices that do not fit on each other, or whose dense form cannot be bound in parts and as one. */
-function stackOf(parts: readonly Nf4Tensor[]): Nf4Stack | null {
-  const [{ device, shape }] = parts;
-  const { maxBindingBytes, bindingAlignment } = device.capabilities;
-  const fit = parts.every((part) => part.shape.length === 2 && part.shape[1] === shape[1] && shape[1] % 8 === 0);
-  const aligned = parts.every(({ size }) => (2 * size) % bindingAlignment === 0);
-  const rows = parts.reduce((sum, part) => sum + part.shape[0], 0);
-  const bytes = Math.max(4 * rows * shape[1], 2 * panelsSize(shape[1], rows));
-  return fit && aligned && bytes <= maxBindingBytes - 16 ? new Nf4Stack(parts) : null;
 }
 
 export type SourceDtype = 'float32' | 'float16' | 'bfloat16';

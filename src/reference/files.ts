@@ -16,7 +16,7 @@ export type Arrays = ReadonlyMap<string, ReferenceArray>;
 
 /** Reads a whole safetensors file; reference files are small. */
 export async function readArrays(file: string): Promise<Arrays> {
-  if (!existsSync(file)) throw new UserError(`${file}: missing; a reference directory needs it`);
+  if (!existsSync(file)) throw new UserError(`${file}: missing; name a directory that has it`);
   const source = await SafetensorsFile.open(file);
   try {
     const arrays = new Map<string, ReferenceArray>();
@@ -50,7 +50,7 @@ export function arrayOf(arrays: Arrays, name: string): ReferenceArray {
 
 /** @throws UserError when the file is missing, no JSON or of another form */
 export function readJson<T>(file: string, schema: z.ZodType<T>): T {
-  if (!existsSync(file)) throw new UserError(`${file}: missing; a reference directory needs it`);
+  if (!existsSync(file)) throw new UserError(`${file}: missing; name a directory that has it`);
   const result = schema.safeParse(readJsonFile(file, 'write the reference data again'));
   if (result.success) return result.data;
   const [{ path, message }] = result.error.issues;

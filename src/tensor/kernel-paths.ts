@@ -54,7 +54,8 @@ export function kernelPaths(capabilities: Capabilities): [string, string][] {
   ];
 }
 
-function withoutMatrixUnits({ matrixShapes, subgroupSizes }: Capabilities): string {
+/** Why an adapter's matrix units are not used. */
+export function withoutMatrixUnits({ matrixShapes, subgroupSizes }: Capabilities): string {
   if (matrixShapes.length === 0) return 'the driver offers no matrix units';
   if (subgroupSizes[0] !== 32 || subgroupSizes[1] !== 32) return 'the matrix-unit kernel needs subgroups of 32';
   return `the matrix-unit kernel needs shape 16x16x16, f16 -> f32, and ${WORKGROUP_BYTES / 1000} kB of workgroup memory`;

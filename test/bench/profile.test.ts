@@ -21,12 +21,20 @@ test('commands are summed by kernel, shape and variant, the longest first', () =
     command('copy', 2e6),
   ]);
   expect(lines.map(({ key, ms, count, percent }) => ({ key, ms, count, percent }))).toEqual([
-    { key: 'gemm:main 100x10x5 f16', ms: 6, count: 2, percent: 60 },
+    { key: 'gemm:main 100x10x5 Y=f16', ms: 6, count: 2, percent: 60 },
     { key: 'copy', ms: 3, count: 2, percent: 30 },
-    { key: 'gemm:main 100x10x5 f32', ms: 1, count: 1, percent: 10 },
+    { key: 'gemm:main 100x10x5 Y=f32', ms: 1, count: 1, percent: 10 },
   ]);
   expect(lines[0].tflops).toBeCloseTo((2 * 2 * 100 * 10 * 5) / 6e-3 / 1e12, 15);
   expect(lines[1].tflops).toBeUndefined();
+});
+
+test('products on matrix units are named by tile, order and dtypes', () => {
+  const defines = { UNITS: 'matrix', TM: 128, TN: 160, A_DIRECTION: '', B_DIRECTION: '_transposed', B_PANELS: 'true' };
+  const key = (more: Record<string, string>) =>
+    profileOf([command('gemm:main', 1, { defines: { ...defines, ...more } })])[0].key;
+  expect(key({ C: 'none', Y: 'f16' })).toBe('gemm:main tile 128x160 NT panels f16');
+  expect(key({ B_PANELS: 'false', C: 'own_f32', Y: 'f32' })).toBe('gemm:main tile 128x160 NT f32 + own_f32');
 });
 
 test('a product counts its rider and its batches, but not the parts of its depth', () => {

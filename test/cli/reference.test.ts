@@ -20,7 +20,7 @@ test('sets that are missing are said to be, without numbers', async () => {
   expect(code).toBe(1);
   const failed = out.split('\n').filter((line) => line.startsWith('FAIL'));
   expect(failed).toHaveLength(19);
-  expect(failed).toContain(`FAIL greedy: ${dir}/greedy.json: missing; a reference directory needs it`);
+  expect(failed).toContain(`FAIL greedy: ${dir}/greedy.json: missing; name a directory that has it`);
   expect(out).not.toContain('NaN');
   expect(out).toMatch(/^ok {3}nf4 /m);
 });
