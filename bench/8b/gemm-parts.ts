@@ -49,8 +49,8 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
 }
 
 /**
- * The products of training layer by layer, in all operand orders. A step makes some for several layers at once, such as
- * the gradient of x for queries, keys and values, and the logits transposed: its profile shows those.
+ * The products of training in all operand orders, those with frozen weights layer by layer. Thin ones a step makes for
+ * several layers at once: its profile shows those.
  */
 export function gemmParts(setting: Setting): Part[] {
   const { config, rows, seq, r } = setting;
