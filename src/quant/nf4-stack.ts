@@ -2,17 +2,22 @@ import { panelsSize, TILE_DEPTH } from '../tensor/gemm/panels.ts';
 import { OpaqueMatrix } from '../tensor/opaque.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import type { Nf4Tensor } from './nf4.ts';
 
 /** What memory plans call the memory of dense weights. */
 export const DEQUANTISED = 'dequantised weights';
 
+/** A matrix in NF4 that unpacks to elements, or to rows of panels, that are there already. */
+interface Part extends Tensor {
+  denseInto(y: Tensor): void;
+  panelsInto(y: Tensor, tiles: number, first_row: number): void;
+}
+
 /** Matrices of one width, one above the other, for a product with all of them: see {@link Tensor.stackedWith}. */
 class Nf4Stack extends OpaqueMatrix {
   protected override readonly kind = 'stack of nf4 matrices';
-  readonly #parts: readonly Nf4Tensor[];
+  readonly #parts: readonly Part[];
 
-  constructor(parts: readonly Nf4Tensor[]) {
+  constructor(parts: readonly Part[]) {
     const [{ device, storage, shape }] = parts;
     super(device, storage, 'u8', [parts.reduce((rows, part) => rows + part.shape[0], 0), shape[1]]);
     this.#parts = parts;
@@ -61,7 +66,7 @@ class Nf4Stack extends OpaqueMatrix {
  * Matrices one above the other; null for those that do not fit on each other, or whose dense form cannot be bound in
  * parts and as one.
  */
-export function stackOf(parts: readonly Nf4Tensor[]): Nf4Stack | null {
+export function stackOf(parts: readonly Part[]): Nf4Stack | null {
   const [{ device, shape }] = parts;
   const { maxBindingBytes, bindingAlignment } = device.capabilities;
   const fit = parts.every((part) => part.shape.length === 2 && part.shape[1] === shape[1] && shape[1] % 8 === 0);
