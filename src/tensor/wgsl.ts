@@ -104,7 +104,7 @@ function expandFile(
   }
 
   function repeat([kind, name, first, last]: string[], start: number, end: number, values: Defines): void {
-    if (name in values)
+    if (name in values || expansion.counters.has(name))
       throw new UserError(`${place(start)}: the loop variable ${name} is defined already; choose another name`);
     if (kind === 'unroll' && values.UNROLL === 'no') {
       output.push(`for (var ${name} = ${first}u; ${name} < ${last}u; ${name}++) {`);
@@ -168,21 +168,27 @@ const placesOf = (sizes: readonly number[]) =>
     [[]],
   );
 
-/** A line in which elements of arrays that are written out are the variables. */
+/** A line in which elements of arrays that are written out are the variables; they may be indices of others. */
 function withVariables(line: string, { arrays, counters }: Expansion, place: string): string {
-  if (arrays.size === 0) return line;
-  return line.replace(/\b(\w+)((?:\[[^\]]*\])+)/g, (whole, name: string, brackets: string) => {
-    const dimensions = arrays.get(name);
-    if (dimensions === undefined) return whole;
-    const indices = brackets.slice(1, -1).split('][').slice(0, dimensions);
-    const numbers = indices.map((index) => (/^\d+u?$/.test(index) ? Number.parseInt(index, 10) : counters.get(index)));
-    if (indices.length < dimensions || numbers.includes(undefined))
+  const [code] = line.split('//');
+  const found = /\b(\w+)\[/g;
+  let [text, end] = ['', 0];
+  for (let match = found.exec(code); match; match = found.exec(code)) {
+    const [[, name], dimensions] = [match, arrays.get(match[1])];
+    if (dimensions === undefined) continue;
+    const element = new RegExp(`^${name}((?:\\[\\w+\\]){${dimensions}})`).exec(code.slice(match.index));
+    const numbers = element?.[1]
+      .slice(1, -1)
+      .split('][')
+      .map((index) => (/^\d+u?$/.test(index) ? Number.parseInt(index, 10) : counters.get(index)));
+    if (!element || !numbers || numbers.includes(undefined))
       throw new UserError(
-        `${place}: ${whole} of an #array has an index that is not known here; write ${dimensions} numbers or variables of #unroll`,
+        `${place}: an index of the #array in ${code.slice(match.index).trim()} is not known here; write ${dimensions} numbers or variables of #unroll`,
       );
-    const rest = brackets.slice(1, -1).split('][').slice(dimensions);
-    return `${name}_${numbers.join('_')}${rest.map((index) => `[${index}]`).join('')}`;
-  });
+    text += `${code.slice(end, match.index)}${name}_${numbers.join('_')}`;
+    end = match.index + element[0].length;
+  }
+  return text + line.slice(end);
 }
 
 function fill(line: string, values: Defines, place: string): string {

@@ -59,6 +59,14 @@ describe('expand', () => {
     );
   });
 
+  test('makes variables of elements that are indices themselves, and leaves comments', () => {
+    expect(expand(own('array-places'), {}).replaceAll(/\s+/g, ' ').trim()).toBe(
+      'fn f() { var x_0: u32; var x_1: u32; ' +
+        '{ const i = 0u; y[x_0] = z[x_0 + 1u][x_1]; // not x[k] } ' +
+        '{ const i = 1u; y[x_1] = z[x_1 + 1u][x_1]; // not x[k] } }',
+    );
+  });
+
   test.each([
     ['placeholder', {}, /^kernels\/.*placeholder\.wgsl:2: placeholder \{\{MISSING\}\} has no value; /],
     ['nested', {}, /placeholder\.wgsl:2: placeholder \{\{MISSING\}\}/],
@@ -72,14 +80,20 @@ describe('expand', () => {
     ['loop-end', {}, /loop-end\.wgsl:2: unknown directive #end/],
     [
       'array-index',
-      {},
-      /array-index\.wgsl:3: x\[k\] of an #array has an index that is not known here; write 1 numbers/,
+      { INDEX: 'k' },
+      /array-index\.wgsl:3: an index of the #array in x\[k\] = 1\.0; is not known here; write 1 numbers/,
     ],
     [
       'array',
       { COUNT: 'many' },
       /array\.wgsl:2: unknown directive #array x: vec2f, 2, many; write .*#array name: Type, 4/,
     ],
+    [
+      'array-index',
+      { INDEX: 'z[0]' },
+      /array-index\.wgsl:3: an index of the #array in x\[z\[0\]\] = 1\.0; is not known here/,
+    ],
+    ['array-loops', {}, /array-loops\.wgsl:4: the loop variable i is defined already; /],
     ['arguments', {}, /arguments\.wgsl:1: cannot read "with name"/],
     ['nowhere', {}, /^kernel: unknown kernel file/],
   ])('%s.wgsl: the error names file and line', (name, defines, message) => {
