@@ -107,8 +107,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let sub_row = subgroup / (TN / WN) * WM;
   let sub_column = subgroup % (TN / WN) * WN;
   let split = group.z % p.splits;
-  let a_at = chunk_of(lane, A_ACROSS);
-  let b_at = chunk_of(lane, B_ACROSS);
+  // Where a tile has fewer chunks than there are invocations, some fetch what others do rather than what lies beyond it.
+  let a_at = chunk_of(select(lane % A_CHUNKS, lane, A_CHUNKS >= INVOCATIONS), A_ACROSS);
+  let b_at = chunk_of(select(lane % B_CHUNKS, lane, B_CHUNKS >= INVOCATIONS), B_ACROSS);
 #array sums: Sums, {{FM}}, {{FN}}
 #include "include/gemm_rider_{{RIDER}}.wgsl"
   let a_start = group.z / p.splits * p.a_batch;
