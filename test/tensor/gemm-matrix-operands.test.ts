@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
 import { concatenate } from '../../src/tensor/join.ts';
-import type { Tensor } from '../../src/tensor/tensor.ts';
-import { compare } from '../support/check-op.ts';
-import { testDevice } from '../support/device.ts';
+import { Tensor } from '../../src/tensor/tensor.ts';
+import { compare, normals } from '../support/check-op.ts';
+import { limitedDevice, testDevice } from '../support/device.ts';
 import { path, random, units } from '../support/matrix-products.ts';
 import { OPERATION_TOLERANCE } from '../support/operation-tolerances.ts';
 
@@ -62,6 +62,30 @@ describe(path, () => {
           }
         });
       });
+
+  test.each([
+    ['one product of a batch after the other', [40, 16, 40], 72, false],
+    ['the depth in pieces', [40, 1000], 8, true],
+  ] as const)('nf4 weight where operands exceed a binding: %s', async (_, [...shape], n, transposeA) => {
+    const limited = await limitedDevice({ maxBindingBytes: 1 << 16 });
+    const filled = (seed: number, sizes: readonly number[]) =>
+      Tensor.from(
+        limited,
+        normals(
+          sizes.reduce((x, y) => x * y),
+          seed,
+        ),
+        sizes,
+        'f16',
+      );
+    await limited.scopeAsync(async () => {
+      const options = { a: filled(1, shape), transposeA, dtype: 'f32' } as const;
+      const b = quantizeNf4(filled(2, [40, n]));
+      const expected = await gemm({ ...options, b: b.dense('f16'), path: 'portable' }).numbers();
+      compare('in parts', await gemm({ ...options, b, path }).numbers(), expected, OPERATION_TOLERANCE.f32);
+    });
+    limited.close();
+  });
 
   test('nf4 weights one above the other', async () => {
     await device.scopeAsync(async () => {

@@ -63,7 +63,8 @@ export function gemm(options: Gemm): Tensor {
       });
     checkInto(options, batch * m * n);
     checkRider(options, batch, m, n);
-    const panels = path === 'portable' ? null : options.b.panels(transposeB);
+    // Panels cannot be cut along the batch, nor along the depth as a large transposed operand has to be.
+    const panels = path === 'portable' || batch > 1 || transposeA ? null : options.b.panels(transposeB);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
