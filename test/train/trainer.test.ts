@@ -7,6 +7,7 @@ import type { Document } from '../../src/models/batch.ts';
 import type { Precision } from '../../src/models/llama.ts';
 import { loadLlama } from '../../src/models/load.ts';
 import { AdamW8bit } from '../../src/optim/adamw8bit.ts';
+import { Nf4Tensor } from '../../src/quant/nf4.ts';
 import { type StepReport, Trainer } from '../../src/train/trainer.ts';
 import { testDevice } from '../support/device.ts';
 
@@ -22,6 +23,17 @@ const ADAPTER = parsePeftConfig(
   },
   'test',
 );
+/** Adapters on all that share an input, so that one product makes its gradient. */
+const TOGETHER = parsePeftConfig(
+  {
+    peft_type: 'LORA',
+    r: 4,
+    lora_alpha: 8,
+    lora_dropout: 0,
+    target_modules: ['q_proj', 'k_proj', 'v_proj', 'up_proj'],
+  },
+  'test',
+);
 
 function documents(seed: number, lengths: readonly number[]): Document[] {
   const random = new Random(seed);
@@ -29,10 +41,10 @@ function documents(seed: number, lengths: readonly number[]): Document[] {
 }
 
 /** Three steps of QLoRA; losses and the bytes of the adapter. */
-async function run(seed: number, precision: Precision, gradient_checkpointing: Checkpointing) {
+async function run(seed: number, precision: Precision, gradient_checkpointing: Checkpointing, peft = ADAPTER) {
   const model = await loadLlama(device, 'test/reference/llama-tiny', { precision, load_in_4bit: true });
   const random = new Random(seed);
-  const trainables = attachAdapters(model, ADAPTER, { uniform: () => random.uniform() });
+  const trainables = attachAdapters(model, peft, { uniform: () => random.uniform() });
   const optimizer = new AdamW8bit(trainables);
   const trainer = new Trainer(model, { optimizer, rate: () => 1e-2, max_grad_norm: 1, gradient_checkpointing, seed });
   const losses: number[] = [];
@@ -57,11 +69,17 @@ describe.each(['f32', 'mixed'] as const)('%s', (precision) => {
     expect((await run(2, precision, 'none')).adapter).not.toEqual(first.adapter);
   });
 
-  test('every way of checkpointing gives the same bits, with dropout, for less memory', async () => {
-    const none = await run(1, precision, 'none');
-    const selective = await run(1, precision, 'selective');
-    const full = await run(1, precision, 'full');
-    const offload = await run(1, precision, 'offload');
+  test.each([
+    ['with dropout', ADAPTER],
+    ['without, with one product for several gradients', TOGETHER],
+  ])('every way of checkpointing gives the same bits, %s, for less memory', async (_, peft) => {
+    const stacked = vi.spyOn(Nf4Tensor.prototype, 'stackedWith');
+    const none = await run(1, precision, 'none', peft);
+    expect(stacked.mock.results.some(({ value }) => value !== null)).toBe(peft === TOGETHER);
+    stacked.mockRestore();
+    const selective = await run(1, precision, 'selective', peft);
+    const full = await run(1, precision, 'full', peft);
+    const offload = await run(1, precision, 'offload', peft);
     expect([selective.losses, selective.adapter]).toEqual([none.losses, none.adapter]);
     expect([full.losses, full.adapter]).toEqual([none.losses, none.adapter]);
     expect([offload.losses, offload.adapter]).toEqual([none.losses, none.adapter]);
