@@ -3,6 +3,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: 'test/support/temporary-root.ts',
     // Dawn holds process-wide state: one process per test file, and a software GPU already uses every core.
     pool: 'forks',
     fileParallelism: false,
