@@ -54,6 +54,7 @@ export class Device {
         this.#queue.forgetBindGroups();
         for (const buffer of buffers) buffer.destroy();
       },
+      copy: (from, to, bytes) => this.#queue.copy(from, 0, to, 0, bytes),
     });
     this.#staging = new BufferPool({
       create: (size) => readbackBuffer(gpu, size),

@@ -19,6 +19,8 @@ export interface BufferSource {
   create(bytes: number): GPUBuffer;
   /** Called with buffers that nothing uses but work recorded so far. */
   destroy(buffers: readonly GPUBuffer[]): void;
+  /** Copies so many bytes, after all work recorded so far. Without it contents stay in the buffer they were put in. */
+  copy?(from: GPUBuffer, to: GPUBuffer, bytes: number): void;
 }
 
 /** Sees every buffer go: how many bytes were asked for, or null when it comes back. */
@@ -33,6 +35,14 @@ const LOOSEST_FIT = { made: 1.25, reserved: 3 };
 const FREE_SHARE = 0.125;
 /** Too little to give back. */
 const LEAST_BUDGET = 64 * 2 ** 20;
+
+/** What lies in a buffer that is in use. */
+interface Content {
+  /** What was asked for. */
+  bytes: number;
+  /** Told of the buffer that it has moved to. */
+  moved: (to: GPUBuffer) => void;
+}
 
 interface Free {
   buffer: GPUBuffer;
@@ -55,6 +65,8 @@ export class BufferPool {
   /** By size; the oldest last. */
   readonly #free = new Map<number, Free[]>();
   readonly #ids = new WeakMap<GPUBuffer, number>();
+  /** What may move. */
+  readonly #contents = new Map<GPUBuffer, Content>();
   readonly #count: MemoryCount = {
     live: 0,
     liveBytes: 0,
@@ -88,9 +100,11 @@ export class BufferPool {
     this.#count.peakReservedBytes = this.#count.reservedBytes;
   }
 
-  take(bytes: number): GPUBuffer {
+  /** @param moved allows that what is put in moves to another buffer when memory is short, and is told so */
+  take(bytes: number, moved?: (to: GPUBuffer) => void): GPUBuffer {
     const size = sizeClass(bytes);
-    const buffer = this.#reuse(size) ?? this.#reuseAny(size) ?? this.#make(size);
+    const buffer = this.#reuse(size) ?? this.#reuseAny(size) ?? this.#makeInstead(size);
+    if (moved && this.#source.copy) this.#contents.set(buffer, { bytes, moved });
     const count = this.#count;
     count.live++;
     count.liveBytes += size;
@@ -106,6 +120,7 @@ export class BufferPool {
     this.#count.live--;
     this.#count.liveBytes -= sizeClass(bytes);
     this.#used -= buffer.size;
+    this.#contents.delete(buffer);
     this.#put(buffer);
     this.watch?.(buffer, null);
   }
@@ -114,10 +129,11 @@ export class BufferPool {
    * Makes buffers ahead, in place of the free ones there are: few that serve tensors of many sizes one after the other.
    * Until the next trim they serve requests down to a third of their size, so that smaller batches find their place among
    * the buffers of the largest. Once the budget is spent they serve requests of any size, and a buffer that still has to be
-   * made takes the place of free ones: batches half as large would otherwise leave a second set of buffers behind.
+   * made takes the place of free ones: batches half as large would otherwise leave a second set of buffers behind. Where
+   * even that is too little, what lies in buffers much too large for it moves to smaller ones.
    *
-   * @param budget bytes of all buffers that may exist until the next trim, as far as those in use leave a choice, if those
-   *   are as large as was asked for; what they are larger is added
+   * @param budget bytes of all buffers that may exist until the next trim, if those in use are as large as was asked for: what
+   *   they are larger is added; exceeded only by what is really in use, and for a moment by what moves
    */
   reserve(sizes: readonly number[], budget: number): void {
     this.trim();
@@ -128,7 +144,8 @@ export class BufferPool {
 
   /**
    * Comes back to the budget where buffers in use have exceeded it, and makes those made ahead anew that went to make room,
-   * as far as there is room, in place of the free ones that took it.
+   * as far as there is room, in place of the free ones that took it. What lasts from step to step settles in the buffers
+   * made ahead for it: in the first step others may have been there before.
    */
   restore(): void {
     if (this.#budget === null) return;
@@ -138,6 +155,18 @@ export class BufferPool {
     if (this.#count.reservedBytes > this.#budget)
       this.#destroy(this.#longestFree(this.#count.reservedBytes - this.#budget));
     this.#makeAhead(this.#missing.splice(0));
+    this.#settle();
+  }
+
+  #settle(): void {
+    for (const [buffer, { bytes }] of [...this.#contents]) {
+      const size = sizeClass(bytes);
+      if (buffer.size === size || !this.#reserved.has(buffer)) continue;
+      const own = this.#free.get(size)?.find((free) => this.#reserved.has(free.buffer));
+      if (!own) continue;
+      this.#unlist(own);
+      this.#move(buffer, own.buffer);
+    }
   }
 
   #makeAhead(sizes: readonly number[]): void {
@@ -194,11 +223,57 @@ export class BufferPool {
     return this.#free.get(smallest)?.pop()?.buffer;
   }
 
+  /** A new buffer, after moves that make room for it where free ones do not. */
+  #makeInstead(size: number): GPUBuffer {
+    for (;;) {
+      const room = this.#budget === null ? Number.POSITIVE_INFINITY : this.#budget - this.#used;
+      const from = room < size ? this.#firstToMove(room, size) : undefined;
+      if (!from) return this.#make(size);
+      const own = sizeClass((this.#contents.get(from) as Content).bytes);
+      this.#move(from, this.#free.get(own)?.pop()?.buffer ?? this.#make(own));
+    }
+  }
+
+  /**
+   * The buffer that exceeds by most what lies in it, if there is room for a copy of that; else the one with the smallest
+   * content, if a copy takes no more than what is asked for.
+   */
+  #firstToMove(room: number, asked: number): GPUBuffer | undefined {
+    let [loosest, most]: [GPUBuffer | undefined, number] = [undefined, 0];
+    let [smallest, least]: [GPUBuffer | undefined, number] = [undefined, asked];
+    for (const [buffer, { bytes }] of this.#contents) {
+      const size = sizeClass(bytes);
+      const excess = buffer.size - size;
+      if (size <= room && excess > most) [loosest, most] = [buffer, excess];
+      if (size <= least && excess > 0) [smallest, least] = [buffer, size];
+    }
+    return loosest ?? smallest;
+  }
+
+  /** Moves what lies in one buffer to another, which is not among the free ones; the first is free then. */
+  #move(from: GPUBuffer, to: GPUBuffer): void {
+    const content = this.#contents.get(from) as Content;
+    this.#source.copy?.(from, to, sizeClass(content.bytes));
+    this.#contents.delete(from);
+    this.#contents.set(to, content);
+    this.#used += to.size - from.size;
+    content.moved(to);
+    this.#put(from);
+    this.watch?.(from, null);
+    this.watch?.(to, content.bytes);
+  }
+
   #make(size: number): GPUBuffer {
     const count = this.#count;
     this.#makeRoom(count.reservedBytes + size, Math.max(this.#most, this.#used + size));
     const buffer = this.#source.create(size);
     this.#ids.set(buffer, count.created++);
+    // As good as the one of this size that went.
+    const missing = this.#missing.indexOf(size);
+    if (missing >= 0) {
+      this.#missing.splice(missing, 1);
+      this.#reserved.add(buffer);
+    }
     count.reservedBytes += size;
     count.peakReservedBytes = Math.max(count.peakReservedBytes, count.reservedBytes);
     return buffer;
@@ -227,16 +302,18 @@ export class BufferPool {
 
   #destroy(free: readonly Free[]): void {
     if (free.length === 0) return;
-    for (const { buffer } of free) {
-      const list = this.#free.get(buffer.size) as Free[];
-      list.splice(
-        list.findIndex((other) => other.buffer === buffer),
-        1,
-      );
+    for (const one of free) {
+      const { buffer } = one;
+      this.#unlist(one);
       this.#count.reservedBytes -= buffer.size;
       if (this.#reserved.delete(buffer)) this.#missing.push(buffer.size);
     }
     this.#source.destroy(free.map(({ buffer }) => buffer));
+  }
+
+  #unlist(free: Free): void {
+    const list = this.#free.get(free.buffer.size) as Free[];
+    list.splice(list.indexOf(free), 1);
   }
 }
 

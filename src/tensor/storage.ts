@@ -6,21 +6,26 @@ export class Storage {
   #owners = 1;
   /** Counts recorded launches that may write, so that what is made from the contents knows when they can be others. */
   version = 0;
-  readonly #buffer: GPUBuffer;
+  #buffer: GPUBuffer;
   readonly #bytes: number;
   readonly #pool: BufferPool;
 
   constructor(pool: BufferPool, bytes: number) {
     this.#pool = pool;
     this.#bytes = bytes;
-    this.#buffer = pool.take(bytes);
+    this.#buffer = pool.take(bytes, (to) => {
+      this.#buffer = to;
+    });
   }
 
   get freed(): boolean {
     return this.#owners === 0;
   }
 
-  /** The buffer itself; reading it after the last owner let go is a defect of the caller. */
+  /**
+   * The buffer itself, until the next time that memory is taken, which may move the contents to another. Reading it after
+   * the last owner let go is a defect of the caller.
+   */
   get buffer(): GPUBuffer {
     if (this.freed) throw new UserError('tensor: used after its scope ended; return it from the scope or persist() it');
     return this.#buffer;

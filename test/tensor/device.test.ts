@@ -185,3 +185,24 @@ test('trim destroys what nothing uses and nothing else', async () => {
   expect([...(await mapUnary('a * 2.0', y).numbers())]).toEqual([4, 6, 8]);
   device.close();
 });
+
+test('tensors that move within a budget keep what was and is written to them, their views too', async () => {
+  const device = await Device.open();
+  device.reserve([65536, 2048, 2048], 70000);
+  const numbers = (first: number) => Float32Array.from({ length: 512 }, (_, i) => first + i);
+  const [one, first] = [1, 2].map((value) => Tensor.from(device, new Float32Array(512).fill(value)));
+  const x = Tensor.from(device, numbers(0)); // All that was left is the large buffer.
+  const end = x.slice(0, 448, 512);
+  first.dispose();
+  const increase = () => device.scope(() => void addInto(x, one));
+  increase();
+  const large = Tensor.from(device, new Float32Array(5120).fill(3));
+  // It has gone, to make room.
+  expect(device.memory.reservedBytes).toBe(2048 + 2048 + 20480);
+  expect(device.memory.peakReservedBytes).toBeLessThanOrEqual(70000);
+  increase();
+  expect(await x.numbers()).toEqual(numbers(2));
+  expect(await end.numbers()).toEqual(numbers(2).slice(448));
+  expect(new Set(await large.numbers())).toEqual(new Set([3]));
+  device.close();
+});

@@ -4,6 +4,7 @@ import { BufferPool, sizeClass } from '../../src/tensor/pool.ts';
 function fakePool() {
   const destroyed: number[] = [];
   const made: GPUBuffer[] = [];
+  const copies: [GPUBuffer, GPUBuffer, number][] = [];
   const pool = new BufferPool({
     create: (size) => {
       const buffer = { size } as GPUBuffer;
@@ -11,8 +12,9 @@ function fakePool() {
       return buffer;
     },
     destroy: (buffers) => destroyed.push(...buffers.map(({ size }) => size)),
+    copy: (...copy) => copies.push(copy),
   });
-  return { pool, made, destroyed };
+  return { pool, made, destroyed, copies };
 }
 
 const MB = 2 ** 20;
@@ -179,6 +181,77 @@ test('what uses in excess of a budget have left goes between steps, and what was
   pool.give(large, 3 * 4096);
   pool.restore();
   expect(pool.memory.reservedBytes).toBe(4096);
+});
+
+/** What a holder does that lets its content move. */
+function holder(pool: BufferPool, bytes: number) {
+  const held = { bytes, buffer: null as unknown as GPUBuffer };
+  held.buffer = pool.take(bytes, (to) => {
+    held.buffer = to;
+  });
+  return held;
+}
+
+test('where free buffers make too little room, contents move out of buffers that are too large for them', () => {
+  const { pool, copies, destroyed } = fakePool();
+  pool.reserve([65536, 32768, 8192, 2048], 112000);
+  const [a, b, c, d] = [2048, 8192, 8192, 4096].map((bytes) => holder(pool, bytes));
+  expect([a, b, c, d].map(({ buffer }) => buffer.size)).toEqual([2048, 8192, 32768, 65536]);
+  const before = [c.buffer, d.buffer];
+  // 3,456 bytes are left: too little to copy what lies loosest, which is no more than what is asked for.
+  expect(pool.take(20480).size).toBe(20480);
+  expect(d.buffer.size).toBe(4096);
+  expect(copies).toEqual([[before[1], d.buffer, 4096]]);
+  expect(destroyed).toEqual([65536]);
+  expect(pool.memory.reservedBytes).toBe(2048 + 8192 + 32768 + 4096 + 20480);
+  expect(pool.memory.liveBytes).toBe(2048 + 8192 + 8192 + 4096 + 20480);
+  expect(c.buffer).toBe(before[0]);
+  // Now there is room, so that the budget holds.
+  pool.resetPeak();
+  expect(pool.take(65536).size).toBe(65536);
+  expect(c.buffer.size).toBe(8192);
+  expect(pool.memory.peakReservedBytes).toBeLessThanOrEqual(112000);
+  for (const { buffer, bytes } of [a, b, c, d]) pool.give(buffer, bytes);
+  expect(pool.memory).toMatchObject({ live: 2, liveBytes: 20480 + 65536 });
+});
+
+test('what may not move stays, and the budget is exceeded', () => {
+  const { pool, copies } = fakePool();
+  pool.reserve([65536], 65536);
+  const small = pool.take(4096);
+  expect(pool.take(20480).size).toBe(20480);
+  expect(small.size).toBe(65536);
+  expect(copies).toEqual([]);
+  expect(pool.memory.reservedBytes).toBe(65536 + 20480);
+});
+
+test('what lasts settles between steps in the buffers made ahead for it', () => {
+  const { pool, made, copies } = fakePool();
+  pool.reserve([8192, 4096], 16384);
+  const [large, own] = made;
+  const activation = pool.take(4096);
+  const gradients = holder(pool, 4096);
+  expect([activation, gradients.buffer]).toEqual([own, large]);
+  pool.restore();
+  expect(gradients.buffer).toBe(large);
+  pool.give(activation, 4096);
+  pool.restore();
+  expect(gradients.buffer).toBe(own);
+  expect(copies).toEqual([[large, own, 4096]]);
+  expect(pool.take(8192)).toBe(large);
+  pool.restore();
+  expect(copies).toHaveLength(1);
+  expect(made).toHaveLength(2);
+});
+
+test('a new buffer of the size of one that went takes its place among those made ahead', () => {
+  const { pool, made } = fakePool();
+  pool.reserve([8192, 4096], 12288);
+  const taken = [12288, 4096].map((bytes) => pool.take(bytes));
+  for (const buffer of taken) pool.give(buffer, buffer.size);
+  pool.restore();
+  expect(made.map(({ size }) => size)).toEqual([8192, 4096, 12288, 4096, 8192]);
+  expect(pool.take(4096)).toBe(taken[1]);
 });
 
 test('tells who watches of every buffer that comes and goes', () => {

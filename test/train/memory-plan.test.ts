@@ -5,18 +5,31 @@ import { Random } from '../../src/data/random.ts';
 import { countSteps, optimizerSteps } from '../../src/data/steps.ts';
 import { type LlamaConfig, parseLlamaConfig } from '../../src/formats/hf-config.ts';
 import { attachAdapters } from '../../src/lora/attach.ts';
-import { unsetLlama } from '../../src/models/load.ts';
+import { loadLlama, unsetLlama } from '../../src/models/load.ts';
 import type { Capabilities } from '../../src/tensor/capabilities.ts';
 import { Device } from '../../src/tensor/device.ts';
 import { type TrainConfig, trainConfigSchema } from '../../src/train/config.ts';
 import { planLines, planMemory } from '../../src/train/memory-plan.ts';
 import { adapterConfigOf, loadOptionsOf, openTrainer } from '../../src/train/open-trainer.ts';
 import { type RehearsedStep, rehearse } from '../../src/train/rehearse.ts';
+import type { StepReport } from '../../src/train/trainer.ts';
 
 /** Not one that poisons: unset weights are to be zeros. */
 const device = await Device.open();
 const { capabilities } = device;
 const MODES: Checkpointing[] = ['none', 'selective', 'full', 'offload'];
+
+/** As an NVIDIA GPU has them, where they decide on sizes. */
+const matrixUnits: Capabilities = {
+  ...capabilities,
+  software: false,
+  maxBindingBytes: 2 ** 31 - 4,
+  maxBufferBytes: 2 ** 40,
+  bindingAlignment: 16,
+  limits: { ...capabilities.limits, maxComputeWorkgroupStorageSize: 49152 },
+  subgroupSizes: [32, 32],
+  matrixShapes: [{ M: 16, N: 16, K: 16, component: 'f16', result: 'f32' }],
+};
 
 function llama(sizes: Record<string, unknown>): LlamaConfig {
   return parseLlamaConfig({ model_type: 'llama', tie_word_embeddings: false, ...sizes }, 'test');
@@ -104,14 +117,18 @@ describe.each<[string, Record<string, unknown>, Partial<TrainConfig>]>([
   });
 });
 
-describe('a run whose batches are seldom as large as the largest', () => {
+describe.each([
+  ['mixed precision', 'mixed', capabilities],
+  ['mixed precision on matrix units', 'mixed', matrixUnits],
+  ['f32', 'f32', capabilities],
+] as const)('a run whose batches are seldom as large as the largest, %s', (_, precision, adapter) => {
   const model = llama(SMALL);
   /** A whole run, on a device that only counts as the plan's own does: how many bytes exist at most. */
   const run = async (lengths: readonly number[][], values: Partial<TrainConfig>, mode: Checkpointing) => {
     const rows = rowsOf(lengths, model.vocab_size);
-    const config = configOf({ num_train_epochs: 4, ...values });
-    const plan = await rehearse(capabilities, config, { model, rows }, mode);
-    const counting = Device.rehearsal(capabilities);
+    const config = configOf({ precision, num_train_epochs: 4, ...values });
+    const plan = await rehearse(adapter, config, { model, rows }, mode);
+    const counting = Device.rehearsal(adapter);
     const llama = unsetLlama(counting, model, loadOptionsOf(config, mode));
     const trainables = attachAdapters(llama, adapterConfigOf(config), { uniform: () => 0 });
     const options = { steps: countSteps(rows.length, config), gradient_checkpointing: mode };
@@ -130,15 +147,47 @@ describe('a run whose batches are seldom as large as the largest', () => {
     expect(share).toBeGreaterThan(0.99);
   });
 
-  test.each(MODES)('%s: rows of 3 to 250 tokens stay within a hundredth of it', async (mode) => {
-    const random = new Random(8);
-    const lengths = Array.from({ length: 41 }, () => [3 + Math.floor(random.below(248) ** 2 / 248)]);
-    for (const precision of ['mixed', 'f32'] as const) {
-      const share = await run(lengths, { precision }, mode);
-      expect(share, precision).toBeLessThanOrEqual(1.01);
-      expect(share, precision).toBeGreaterThan(0.95);
+  test.each(MODES)('%s: rows of 3 to 250 tokens take no more either, in any order', async (mode) => {
+    for (const seed of [8, 35]) {
+      const random = new Random(seed);
+      const lengths = Array.from({ length: 41 }, () => [3 + Math.floor(random.below(248) ** 2 / 248)]);
+      const share = await run(lengths, {}, mode);
+      // What moves to a smaller buffer is in both for a moment.
+      expect(share, `seed ${seed}`).toBeLessThanOrEqual(1.002);
+      expect(share, `seed ${seed}`).toBeGreaterThan(0.95);
     }
   });
+});
+
+test('a run that gets less memory than planned moves tensors out of its way, and learns the same to the bit', async () => {
+  const lengths = [[250], [90], [31], [200, 12], [160], [7]];
+  const rows = rowsOf(lengths, 300);
+  const config = configOf({ gradient_accumulation_steps: 1, learning_rate: 1e-3, num_train_epochs: 2 });
+  const run = async (share: number | null) => {
+    const llama = await loadLlama(device, 'models/tiny', loadOptionsOf(config, 'none'));
+    const plan = await rehearse(capabilities, config, { model: llama.config, rows }, 'none');
+    const random = new Random(1);
+    const trainables = attachAdapters(llama, adapterConfigOf(config), { uniform: () => random.uniform() });
+    const options = { steps: countSteps(rows.length, config), gradient_checkpointing: plan.checkpointing };
+    const { trainer, dispose } = openTrainer({ model: llama, trainables }, config, options);
+    if (share) device.reserve(plan.buffers, share * plan.peakBytes);
+    const { copies } = device.work;
+    const reports: StepReport[] = [];
+    for await (const report of trainer.steps(optimizerSteps(rows, config))) reports.push(report);
+    dispose();
+    llama.dispose();
+    device.trim();
+    return {
+      learned: reports.map(({ loss, grad_norm }) => [loss, grad_norm]),
+      copies: device.work.copies - copies,
+      share: Math.max(...reports.map(({ reservedBytes }) => reservedBytes)) / plan.peakBytes,
+    };
+  };
+  const free = await run(null);
+  const tight = await run(0.8);
+  expect(tight.learned).toEqual(free.learned);
+  expect(tight.copies).toBeGreaterThan(free.copies + 10);
+  expect(tight.share).toBeLessThan(0.95);
 });
 
 describe('automatic choice', () => {
@@ -201,21 +250,10 @@ describe('Llama 3.1 8B, QLoRA on all linear layers', () => {
     vocab_size: 128256,
     max_position_embeddings: 131072,
   });
-  /** As an H100 has them, where they decide on sizes. */
-  const h100: Capabilities = {
-    ...capabilities,
-    software: false,
-    maxBindingBytes: 2 ** 31 - 4,
-    maxBufferBytes: 2 ** 40,
-    bindingAlignment: 16,
-    limits: { ...capabilities.limits, maxComputeWorkgroupStorageSize: 49152 },
-    subgroupSizes: [32, 32],
-    matrixShapes: [{ M: 16, N: 16, K: 16, component: 'f16', result: 'f32' }],
-  };
   const rows = rowsOf([[2048], [2048], [2048], [2048]], model.vocab_size);
   const peak = async (mode: Checkpointing, per_device_train_batch_size: number) => {
     const config = trainConfigSchema.parse({ per_device_train_batch_size });
-    return (await rehearse(h100, config, { model, rows }, mode)).peakBytes;
+    return (await rehearse(matrixUnits, config, { model, rows }, mode)).peakBytes;
   };
 
   test('full: at most 12 GB for 4 rows of 2,048 tokens, 8 GB for one, with half a gigabyte left to the driver', async () => {
