@@ -1,5 +1,6 @@
 import { panelsSize, TILE_DEPTH } from '../tensor/gemm/panels.ts';
 import { OpaqueMatrix } from '../tensor/opaque.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -10,6 +11,32 @@ export const DEQUANTISED = 'dequantised weights';
 interface Part extends Tensor {
   denseInto(y: Tensor): void;
   panelsInto(y: Tensor, tiles: number, first_row: number): void;
+}
+
+/** Parts unpacked one after the other into fresh memory of the innermost scope, as one tensor of a shape. */
+export function denseOf(parts: readonly Part[], shape: Shape, dtype: 'f32' | 'f16'): Tensor {
+  const [{ device }] = parts;
+  const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
+  const all = y.view([y.size]);
+  let start = 0;
+  for (const part of parts) {
+    part.denseInto(all.slice(0, start, start + part.size));
+    start += part.size;
+  }
+  return y;
+}
+
+/** The same for matrices in f16 panels of [k, n]. */
+export function panelsOf(parts: readonly Part[], [k, n]: Shape): Tensor {
+  const [{ device }] = parts;
+  const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
+  if (k % TILE_DEPTH !== 0) device.zero(y);
+  let row = 0;
+  for (const part of parts) {
+    part.panelsInto(y, Math.ceil(k / TILE_DEPTH), row);
+    row += part.shape[0];
+  }
+  return y;
 }
 
 /** Matrices of one width, one above the other, for a product with all of them: see {@link Tensor.stackedWith}. */
@@ -28,28 +55,11 @@ class Nf4Stack extends OpaqueMatrix {
   }
 
   override dense(dtype: 'f32' | 'f16'): Tensor {
-    const { device, shape, size } = this;
-    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
-    let start = 0;
-    for (const part of this.#parts) {
-      part.denseInto(y.view([size]).slice(0, start, start + part.size));
-      start += part.size;
-    }
-    return y;
+    return denseOf(this.#parts, this.shape, dtype);
   }
 
   override panels(transposed: boolean): Tensor | null {
-    if (transposed) return null;
-    const { device, shape } = this;
-    const [k, n] = shape;
-    const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
-    if (k % TILE_DEPTH !== 0) device.zero(y);
-    let row = 0;
-    for (const part of this.#parts) {
-      part.panelsInto(y, Math.ceil(k / TILE_DEPTH), row);
-      row += part.shape[0];
-    }
-    return y;
+    return transposed ? null : panelsOf(this.#parts, this.shape);
   }
 
   override async numbers(): Promise<Float32Array> {

@@ -12,7 +12,7 @@ import { combinations, type KernelVariant } from '../tensor/variants.ts';
 import { quantizeBlockwise8 } from './blockwise8.ts';
 import { dynamicMap } from './dynamic-map.ts';
 import { cudaMean } from './mean.ts';
-import { DEQUANTISED, stackOf } from './nf4-stack.ts';
+import { DEQUANTISED, denseOf, panelsOf, stackOf } from './nf4-stack.ts';
 
 /** Block sizes that bitsandbytes reads. */
 const BLOCK_SIZES = [32, 64, 128, 256, 512, 1024, 2048, 4096];
@@ -90,10 +90,7 @@ export class Nf4Tensor extends OpaqueMatrix {
    * @returns a row-major tensor of this shape
    */
   override dense(dtype: 'f32' | 'f16'): Tensor {
-    const { device, shape, size } = this;
-    const y = device.scope(() => Tensor.empty(device, shape, dtype), DEQUANTISED);
-    this.denseInto(y.view([size]));
-    return y;
+    return denseOf([this], this.shape, dtype);
   }
 
   /** Dequantises to f32 or f16 elements that are there already. */
@@ -108,21 +105,17 @@ export class Nf4Tensor extends OpaqueMatrix {
     const [k, n] = transposed ? shape.toReversed() : shape;
     const bytes = 2 * panelsSize(n, k);
     if (shape.length !== 2 || shape[1] % 8 !== 0 || bytes > device.capabilities.maxBindingBytes - 16) return null;
+    if (!transposed) return panelsOf([this], shape);
     const y = device.scope(() => Tensor.empty(device, [panelsSize(n, k)], 'f16'), DEQUANTISED);
     const tiles = Math.ceil(k / TILE_DEPTH);
-    if (transposed) {
-      device.run({
-        kernel: 'nf4-transpose.wgsl',
-        defines: { SCALE: this.scales.kind },
-        constants: { BLOCK: this.blocksize },
-        bindings: { packed: this.packed, ...this.#scaleBindings(), y },
-        params: { n, k, tiles, zero: 0 },
-        workgroups: [Math.ceil(n / 128), Math.ceil((tiles * TILE_DEPTH) / 128), 1],
-      });
-      return y;
-    }
-    if (k % TILE_DEPTH !== 0) device.zero(y);
-    this.panelsInto(y, tiles, 0);
+    device.run({
+      kernel: 'nf4-transpose.wgsl',
+      defines: { SCALE: this.scales.kind },
+      constants: { BLOCK: this.blocksize },
+      bindings: { packed: this.packed, ...this.#scaleBindings(), y },
+      params: { n, k, tiles, zero: 0 },
+      workgroups: [Math.ceil(n / 128), Math.ceil((tiles * TILE_DEPTH) / 128), 1],
+    });
     return y;
   }
 
