@@ -19,6 +19,7 @@
 #include "include/get8_{{Y_EDGES}}_{{C}}.wgsl" with name=addend, binding=3
 #include "include/put8_{{Y_EDGES}}_{{Y}}.wgsl" with name=y, binding=4
 #include "include/gemm_rider_operands_{{RIDER}}.wgsl"
+#include "include/gemm_parts_{{SHARES}}.wgsl"
 
 const TM = {{TM}}u;
 const TN = {{TN}}u;
@@ -53,8 +54,10 @@ struct Params {
   k: u32,
   rider: u32, // depth of the rider
   tiles: u32, // tiles along k
-  tiles_in_split: u32, // those that a workgroup takes
+  // One workgroup computes each of the first `whole` tiles of results, `splits` workgroups each later one together.
+  whole: u32,
   splits: u32,
+  tiles_in_split: u32, // tiles along k that one of those takes
   a_batch: u32,
   b_batch: u32,
   y_row: u32,
@@ -72,15 +75,7 @@ var<workgroup> tiles: array<vec4u, max(B_TILE + B_CHUNKS / B_ROW * B_STRIDE, 4u 
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/sums_{{UNITS}}.wgsl" with name=tiles
 
-// Neighbouring workgroups share tiles in the cache: walk over the grid in bands of eight rows.
-fn place_of(group: u32) -> vec2u {
-  const BAND = 8u;
-  let in_band = BAND * p.columns;
-  let band = group / in_band;
-  let height = min(BAND, p.rows - band * BAND);
-  let within = group % in_band;
-  return vec2u(band * BAND + within % height, within / height);
-}
+#include "include/gemm_place.wgsl"
 
 // Row and chunk of a tile that an invocation carries first: rows of four chunks are taken in an order in which the eight
 // invocations that store together meet eight different banks.
@@ -100,23 +95,26 @@ fn chunk_in(turn: u32, first: vec2u, row_chunks: u32, across: u32) -> vec2u {
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   begin_fragments(lane);
-  let place = place_of(group.x);
+  let piece = group.x - p.whole;
+  let shared_tile = {{SHARES_TILES}} && group.x >= p.whole;
+  let split = select(0u, piece % p.splits, shared_tile);
+  let place = place_of(select(group.x, p.whole + piece / p.splits, shared_tile));
   let row = place.x * TM;
   let column = place.y * TN;
   let subgroup = lane / 32u;
   let sub_row = subgroup / (TN / WN) * WM;
   let sub_column = subgroup % (TN / WN) * WN;
-  let split = group.z % p.splits;
   // Where a tile has fewer chunks than there are invocations, some fetch what others do rather than what lies beyond it.
   let a_at = chunk_of(select(lane % A_CHUNKS, lane, A_CHUNKS >= INVOCATIONS), A_ACROSS);
   let b_at = chunk_of(select(lane % B_CHUNKS, lane, B_CHUNKS >= INVOCATIONS), B_ACROSS);
 #array sums: Sums, {{FM}}, {{FN}}
 #include "include/gemm_rider_{{RIDER}}.wgsl"
-  let a_start = group.z / p.splits * p.a_batch;
-  let b_start = group.z / p.splits * p.b_batch;
+  let a_start = group.z * p.a_batch;
+  let b_start = group.z * p.b_batch;
   let first = split * p.tiles_in_split;
-  let last = min(first + p.tiles_in_split, p.tiles);
+  let last = select(p.tiles, min(first + p.tiles_in_split, p.tiles), shared_tile);
 #include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
+#include "include/gemm_leave_{{SHARES}}.wgsl"
 
   let own_row = lane % 32u / 2u;
   let own_half = lane % 2u;

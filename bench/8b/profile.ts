@@ -37,9 +37,9 @@ export function profileOf(commands: readonly TimedCommand[]): ProfileLine[] {
 }
 
 function keyOf({ label, params, defines }: TimedCommand): string {
-  const { m, n, k, rider, splits } = params;
+  const { m, n, k, rider, splits, whole } = params;
   const shape = [m, n, rider ? `${k}+${rider}` : k].filter((size) => size !== undefined).join('x');
-  const parts = Number(splits) > 1 ? `in ${splits} parts` : '';
+  const parts = Number(splits) > 1 ? `${Number(whole) > 0 ? 'tail ' : ''}in ${splits} parts` : '';
   return [label, shape, parts, variantOf(defines)].filter((text) => text !== '').join(' ');
 }
 
@@ -54,8 +54,8 @@ function variantOf(defines: TimedCommand['defines']): string {
   return `tile ${TM}x${TN} ${order}${B_PANELS === 'true' ? ' panels' : ''} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
 }
 
-/** Of matrix products, by their parameters; batches and parts of the depth lie along z. */
+/** Of matrix products, by their parameters; batches lie along z. */
 function flopsOf({ params, workgroups }: TimedCommand): number {
-  const { m = 0, n = 0, k = 0, rider = 0, splits = 1 } = params;
-  return (2 * Number(m) * Number(n) * (Number(k) + Number(rider)) * (workgroups[2] ?? 1)) / Number(splits);
+  const { m = 0, n = 0, k = 0, rider = 0 } = params;
+  return 2 * Number(m) * Number(n) * (Number(k) + Number(rider)) * (workgroups[2] ?? 1);
 }

@@ -24,7 +24,8 @@ const BLOCK = 1_000_008;
 
 const rateOf = ({ batch, m, n, k, rider }: ProductShape, ms: number) => (2 * batch * m * n * (k + rider)) / ms / 1e9;
 
-const inWords = ({ tile, splits }: Tiling) => `${tile}${splits > 1 ? ` in ${splits} parts` : ''}`;
+const inWords = ({ tile, splits, tail }: Tiling) =>
+  `${tile}${splits > 1 ? ` ${tail ? 'with its tail ' : ''}in ${splits} parts` : ''}`;
 
 /**
  * Looks for the fastest tiling of each product.

@@ -38,10 +38,12 @@ test('products on matrix units are named by tile, order and dtypes', () => {
 });
 
 test('a product counts its rider and its batches, but not the parts of its depth', () => {
-  const params = { m: 64, n: 32, k: 512, rider: 16, splits: 4 };
-  const [line] = profileOf([command('gemm:main', 1e6, { params, workgroups: [1, 1, 4] })]);
+  const params = { m: 64, n: 32, k: 512, rider: 16, splits: 4, whole: 0 };
+  const [line] = profileOf([command('gemm:main', 1e6, { params, workgroups: [4, 1, 3] })]);
   expect(line.key).toBe('gemm:main 64x32x512+16 in 4 parts');
-  expect(line.tflops).toBeCloseTo((2 * 64 * 32 * 528) / 1e-3 / 1e12, 15);
+  expect(line.tflops).toBeCloseTo((3 * 2 * 64 * 32 * 528) / 1e-3 / 1e12, 15);
+  const [tail] = profileOf([command('gemm:main', 1e6, { params: { ...params, whole: 1 } })]);
+  expect(tail.key).toBe('gemm:main 64x32x512+16 tail in 4 parts');
   const [sum] = profileOf([command('gemm_split:main', 1e6, { params: { m: 64, n: 32, splits: 4 } })]);
   expect(sum.key).toBe('gemm_split:main 64x32 in 4 parts');
   expect(sum.tflops).toBeUndefined();

@@ -10,7 +10,7 @@ import { editJson, temporaryDirectory } from '../support/model-files.ts';
 
 const adapter = { vendor: 'v', architecture: 'a', name: 'Some GPU (TM) 1', driver: '580.1', safeKernels: false };
 const KEY = 'NN 8192x4096x4096 panels f16';
-const SOME: [string, Tiling] = [KEY, { tile: '64x128', splits: 2 }];
+const SOME: [string, Tiling] = [KEY, { tile: '64x128', splits: 2, tail: false }];
 
 let dir: string;
 let warnings: string[];
@@ -33,7 +33,7 @@ test('what is written is read, added to and taken away', () => {
   expect(describeTilings(adapter)).toMatch(/^none; .* tune` would write .*new.place/);
   expect(writeTilings(adapter, new Map([SOME]))).toEqual({ file: fileOf(), count: 1 });
   expect([...readTilings(adapter)]).toEqual([SOME]);
-  expect(writeTilings(adapter, new Map([['b', { tile: '64x64', splits: 1 }]])).count).toBe(2);
+  expect(writeTilings(adapter, new Map([['b', { tile: '64x64', splits: 1, tail: false }]])).count).toBe(2);
   expect(writeTilings(adapter, new Map([['b', null]])).count).toBe(1);
   expect([...readTilings(adapter)]).toEqual([SOME]);
   expect(describeTilings(adapter)).toBe(`1 in ${fileOf()}`);
@@ -61,7 +61,7 @@ test('kernels that were changed since make it stale: not used, and replaced', ()
   expect(readTilings(adapter).size).toBe(0);
   expect(describeTilings(adapter)).toMatch(/^of other kernels, not used: .*; .* tune` again$/);
   expect(warnings).toEqual([]);
-  expect(writeTilings(adapter, new Map([['b', { tile: '64x64', splits: 1 }]])).count).toBe(1);
+  expect(writeTilings(adapter, new Map([['b', { tile: '64x64', splits: 1, tail: false }]])).count).toBe(1);
   expect([...readTilings(adapter).keys()]).toEqual(['b']);
 });
 
@@ -146,7 +146,7 @@ test('writers at the same time leave a whole file', async () => {
     const adapter = ${JSON.stringify(adapter)};
     for (let i = 0; i < 40; i++) {
       const key = process.argv[1] + '-' + i;
-      writeTilings(adapter, new Map([[key, { tile: '64x64', splits: 1 + i }]]));
+      writeTilings(adapter, new Map([[key, { tile: '64x64', splits: 1 + i, tail: false }]]));
       if (readTilings(adapter).size === 0) throw new Error('half a file was read');
     }`;
   const run = (name: string) =>

@@ -69,12 +69,14 @@ describe('keys', () => {
 
 test('what is taken where nothing was measured', () => {
   const taken = (values: Partial<ProductShape>) => {
-    const { tile, splits } = defaultTiling(shape(values));
-    return `${tile}/${splits}`;
+    const { tile, splits, tail } = defaultTiling(shape(values));
+    return `${tile}/${splits}${tail ? ' tail' : ''}`;
   };
-  expect(taken({})).toBe('128x128/1');
-  expect(taken({ n: 14336, panels: true })).toBe('128x160/1');
-  expect(taken({ n: 4096, panels: true })).toBe('128x128/1'); // Wider tiles leave half of the last round idle.
+  expect(taken({ n: 14336, panels: true })).toBe('128x160/1'); // 21.8 rounds of workgroups
+  expect(taken({ panels: true })).toBe('128x160/3 tail'); // 6.3 rounds: of the last a third is left
+  expect(taken({})).toBe('160x128/3 tail');
+  expect(taken({ m: 4096 })).toBe('160x128/6 tail');
+  expect(taken({ panels: true, k: 64 })).toBe('128x160/1'); // Parts of so little depth would cost more than they save.
   expect(taken({ m: 512, n: 1024 })).toBe('128x128/8');
   expect(taken({ m: 16 })).toBe('16x128/16');
   expect(taken({ m: 16, panels: true, k: 64 })).toBe('16x128/1');
@@ -86,9 +88,12 @@ test('what is taken where nothing was measured', () => {
 
 test('what is kept is not taken where its parts would fill the memory', () => {
   const large = shape({ transposeB: true, panels: true, k: 14336 });
-  expect(serves({ tile: '128x128', splits: 1 }, large)).toBe(true);
-  for (const splits of [2, 128, 65535]) expect(serves({ tile: '128x128', splits }, large)).toBe(false);
-  expect(serves({ tile: '128x16', splits: 1 }, large)).toBe(false);
+  const tail = false;
+  expect(serves({ tile: '128x128', splits: 1, tail }, large)).toBe(true);
+  for (const splits of [2, 128, 65535]) expect(serves({ tile: '128x128', splits, tail }, large)).toBe(false);
+  for (const splits of [2, 6]) expect(serves({ tile: '128x160', splits, tail: true }, large)).toBe(true);
+  for (const splits of [7, 65535]) expect(serves({ tile: '128x160', splits, tail: true }, large)).toBe(false);
+  expect(serves({ tile: '128x16', splits: 1, tail }, large)).toBe(false);
   for (const sizes of [shape({ n: 16 }), shape({ m: 16, k: 8192 }), shape({ m: 64, n: 64 })])
     for (const tiling of candidates(sizes)) expect(serves(tiling, sizes)).toBe(true);
 });
@@ -101,7 +106,7 @@ describe('candidates', () => {
       const sizes = shape(values);
       const found = candidates(sizes);
       expect(found[0]).toEqual(defaultTiling(sizes));
-      const names = found.map(({ tile, splits }) => `${tile}/${splits}`);
+      const names = found.map(({ tile, splits, tail }) => `${tile}/${splits}/${tail}`);
       expect(new Set(names).size).toBe(names.length);
       for (const { tile, splits } of found) {
         if (sizes.panels) expect(TILES[tile].TN % 32).toBe(0);
@@ -114,7 +119,16 @@ describe('candidates', () => {
     const deep = candidates(shape({ m: 16, k: 8192, transposeA: true }));
     expect(new Set(deep.map(({ tile }) => tile)).size).toBeGreaterThan(1);
     expect(deep.filter(({ tile }) => tile === '16x128').length).toBeGreaterThan(4);
-    expect(candidates(shape({})).map(({ tile }) => tile)).toEqual(['128x128', '128x160', '160x128', '64x128', '64x64']);
+    const large = candidates(shape({})).map(({ tile, splits, tail }) => `${tile}${tail ? ` tail/${splits}` : ''}`);
+    expect(large.toSorted()).toEqual([
+      '128x128',
+      '128x160',
+      '128x160 tail/3',
+      '160x128',
+      '160x128 tail/3',
+      '64x128',
+      '64x64',
+    ]);
   });
 });
 
@@ -124,14 +138,14 @@ describe('products', () => {
    * to compile); the depth tells their keys apart.
    */
   const splitsOf = (i: number) => (units ? [1, 3] : [1 + 2 * (i % 2)]);
-  const products = TILE_NAMES.flatMap((tile, i) => splitsOf(i).map((splits) => ({ tile, splits }))).map(
-    (tiling, i) => ({
-      tiling,
-      m: 40,
-      n: 24,
-      k: 136 + 8 * i,
-    }),
-  );
+  const products = [
+    ...TILE_NAMES.flatMap((tile, i) => splitsOf(i).map((splits) => ({ tile, splits, tail: false }))).map(
+      (tiling, i) => ({ tiling, m: 40, n: 24, k: 136 + 8 * i }),
+    ),
+    // More tiles than a round of workgroups; the shared ones are ragged.
+    { tiling: { tile: '16x128' as const, splits: 3, tail: true }, m: 4250, n: 24, k: 136 },
+    { tiling: { tile: '128x16' as const, splits: 2, tail: true }, m: 40, n: 4254, k: 136 },
+  ];
   const panelsKey = keyOf(shape({ m: 5, n: 72, k: 200, panels: true, y: 'f32' }));
   /** Tiles that begin in one panel and end in another, and go beyond the last: 7 panels, tiles of 5. */
   const wide = { m: 130, n: 200, k: 72 };
@@ -151,7 +165,11 @@ describe('products', () => {
     ]);
     writeTilings(
       capabilities,
-      new Map([...kept, [panelsKey, { tile: '128x16', splits: 1 }], [wideKey, { tile: '128x160', splits: 1 }]]),
+      new Map([
+        ...kept,
+        [panelsKey, { tile: '128x16', splits: 1, tail: false }],
+        [wideKey, { tile: '128x160', splits: 1, tail: false }],
+      ]),
     );
     device = await Device.open({ poison: true });
     path = usableMatrixShape(capabilities) ? 'matrix' : 'emulated';
@@ -172,6 +190,7 @@ describe('products', () => {
       const [main, ...others] = await device.profile(() => device.scope(() => void run()));
       const { TM, TN } = TILES[tiling.tile];
       expect(main).toMatchObject({ defines: { TM, TN }, params: { splits: tiling.splits } });
+      expect((main.params.whole as number) > 0).toBe(tiling.splits === 1 || tiling.tail);
       expect(others.map(({ label }) => label)).toEqual(tiling.splits === 1 ? [] : ['gemm_split.wgsl:main']);
       const [av, bv, cv] = [await a.numbers(), await b.numbers(), await addend.numbers()];
       const expected = Float64Array.from(cv);

@@ -69,7 +69,10 @@ describe('products of a rehearsed step', () => {
   test('take the memory that the tilings which are kept take', async () => {
     const key = 'NN 1024x224x256 f32';
     const plain = await rehearsed();
-    const split = { ...capabilities, tilings: new Map<string, Tiling>([[key, { tile: '128x128', splits: 8 }]]) };
+    const split = {
+      ...capabilities,
+      tilings: new Map<string, Tiling>([[key, { tile: '128x128', splits: 8, tail: false }]]),
+    };
     const { buffers, products } = await rehearsed({}, split);
     expect(products).toEqual(plain.products);
     const most = (sizes: readonly number[]) => Math.max(...sizes);
@@ -138,8 +141,8 @@ test('the timer measures each tiling of a product with all that goes with it', a
     addend: 'own',
   };
   const times = await timerOn(device, 'emulated')(product, [
-    { tile: '16x128', splits: 1 },
-    { tile: '16x128', splits: 3 },
+    { tile: '16x128', splits: 1, tail: false },
+    { tile: '16x128', splits: 3, tail: false },
   ]);
   expect(times).toHaveLength(2);
   for (const time of times) expect(time).toBeGreaterThan(0);

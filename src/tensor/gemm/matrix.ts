@@ -13,8 +13,10 @@ import {
   suits,
   TILE_NAMES,
   TILES,
+  type TileName,
   type TileShape,
   type Tiling,
+  wholeTiles,
 } from './tilings.ts';
 
 const INVOCATIONS = 128;
@@ -38,6 +40,8 @@ interface Choice {
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
   edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
   rider: boolean;
+  /** Whether workgroups share the depth of some tiles. */
+  shares: boolean;
   /** Which sides of the product are whole tiles. */
   whole: { m: boolean; n: boolean; k: boolean };
   C: string;
@@ -52,7 +56,7 @@ function chunksAcross(inner: number, panels: boolean): number {
   return panels || INVOCATIONS % row !== 0 ? PANEL_COLUMNS / 8 : row;
 }
 
-function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, whole, C, Y, units }: Choice) {
+function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, shares, whole, C, Y, units }: Choice) {
   const { TM, TN, WM, WN } = shape;
   const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
   const turnsB = transposeB && !panels;
@@ -89,16 +93,18 @@ function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, 
       R_UNIT: UNITS[edges.R],
       Y_EDGES: edges.Y,
       RIDER: rider ? 'yes' : 'no',
+      SHARES: shares ? 'yes' : 'no',
+      SHARES_TILES: String(shares),
       C,
       Y,
     },
   };
 }
 
-/** Adds what workgroups have left that shared the depth of a product. */
-const splitKernel = (EDGES: Edges, C: string, Y: string) => ({
+/** Adds what workgroups have left that shared the depth of tiles. */
+const splitKernel = ({ TM, TN }: TileShape, EDGES: Edges, C: string, Y: string) => ({
   kernel: 'gemm_split.wgsl',
-  defines: { EDGES, C, Y },
+  defines: { TM, TN, EDGES, C, Y },
 });
 
 const ADDENDS = ['none', 'f32', 'f16', 'own_f32'];
@@ -112,11 +118,12 @@ export const variants: KernelVariant[] = [
       panels: ['yes', ''],
       edges: ['aligned', 'ragged'],
       RIDER: ['yes', 'no'],
+      SHARES: ['yes', 'no'],
       output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .filter(({ panels, edges, a, RIDER }) => !(panels && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
       .filter(({ panels, b }) => !panels || (suits(tile, true) && b === 'plain'))
-      .map(({ a, b, panels, edges, RIDER, output }) => {
+      .map(({ a, b, panels, edges, RIDER, SHARES, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
@@ -129,20 +136,21 @@ export const variants: KernelVariant[] = [
             alone: Y === 'f32',
             edges: { A: e, B: e, R: e, Y: e },
             rider: RIDER === 'yes',
+            shares: SHARES === 'yes',
             whole: { m: even, n: even, k: even },
             C,
             Y,
             units: 'matrix',
           }),
-          bindings: bindingsOf({ C, RIDER }),
+          bindings: bindingsOf({ C, RIDER, SHARES }),
           requires: 'subgroup-matrix' as const,
         };
       }),
   ),
-  ...combinations({ EDGES: ['aligned', 'ragged'], C: ADDENDS, Y: ['f32', 'f16'] })
+  ...combinations({ tile: TILE_NAMES, EDGES: ['aligned', 'ragged'], C: ADDENDS, Y: ['f32', 'f16'] })
     .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
-    .map(({ EDGES, C, Y }) => ({
-      ...splitKernel(EDGES as Edges, C, Y),
+    .map(({ tile, EDGES, C, Y }) => ({
+      ...splitKernel(TILES[tile as TileName], EDGES as Edges, C, Y),
       bindings: ['parts', ...bindingsOf({ C }).slice(2, -1), 'y'],
     })),
 ];
@@ -185,21 +193,24 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
   // Panels have one direction, and the rider goes the same way: [r, n].
   const turns = panels && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
-  const tiles = depthTiles(k);
   const { share, splits } = evenSplits(k, tiling.splits);
+  const groups = rows * columns;
+  const whole = wholeTiles({ ...tiling, splits }, product);
+  const shared = groups - whole;
   const output = edgesOf(n, y.shape[2], column);
   const { C, bindings } = addendAccess(product);
   device.scope(() => {
     const rider = product.rider && turns ? turned(product.rider) : product.rider;
-    const whole = splits === 1;
-    const target = whole ? y : Tensor.empty(device, [batch * splits, m, n]);
+    const parts = shared > 0 ? Tensor.empty(device, [batch * shared * splits, shape.TM, shape.TN]) : null;
     const bound = {
       a,
       b,
       ...(rider ? { rider_a: rider.a, rider_b: rider.b } : undefined),
-      ...(whole ? bindings : undefined),
-      y: target,
+      ...bindings,
+      y,
+      ...(parts ? { parts } : undefined),
     };
+    const common = { m, n, columns, rows, whole, splits, y_row: y.shape[2], y_start: column, alpha };
     device.run({
       ...kernelOf({
         shape,
@@ -211,49 +222,33 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
           A: edgesOf(transposeA ? m : k),
           B: panels ? 'aligned' : edgesOf(transposeB ? k : n),
           R: edgesOf(r, transposeB && !turns ? 0 : n),
-          Y: whole ? output : edgesOf(n),
+          Y: output,
         },
         rider: rider !== null,
+        shares: parts !== null,
         whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k > 0 && k % TILE_DEPTH === 0 },
-        C: whole ? C : 'none',
-        Y: target.dtype,
+        C,
+        Y: y.dtype,
         units,
       }),
       bindings: bound,
       params: {
-        m,
-        n,
+        ...common,
         k,
         rider: r,
-        tiles,
+        tiles: depthTiles(k),
         tiles_in_split: share,
-        splits,
         a_batch: a.shape[0] === 1 ? 0 : m * k,
         b_batch: b.shape[0] === 1 ? 0 : k * n,
-        y_row: target.shape[2],
-        y_start: whole ? column : 0,
-        alpha: whole ? alpha : 1,
-        columns,
-        rows,
       },
-      workgroups: [rows * columns, 1, batch * splits],
+      workgroups: [whole + shared * splits, 1, batch],
     });
-    if (whole) return;
-    const groups = Math.ceil(n / 8);
+    if (!parts) return;
     device.run({
-      ...splitKernel(output, C, y.dtype),
-      bindings: { parts: target, ...bindings, y },
-      params: {
-        n,
-        groups,
-        rows: batch * m,
-        m,
-        splits,
-        y_row: y.shape[2],
-        y_start: column,
-        alpha,
-      },
-      workgroups: Math.ceil((groups * batch * m) / 64),
+      ...splitKernel(shape, output, C, y.dtype),
+      bindings: { parts, ...bindings, y },
+      params: { ...common, batch },
+      workgroups: Math.ceil(parts.size / splits / 8 / 64),
     });
   });
 }

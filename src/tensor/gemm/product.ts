@@ -27,12 +27,13 @@ export function shapeOf(product: Product): ProductShape {
 }
 
 /** Bindings of a product's kernel, for lists of variants. */
-export const bindingsOf = ({ C, RIDER = 'no' }: Record<string, string>): string[] => [
+export const bindingsOf = ({ C, RIDER = 'no', SHARES = 'no' }: Record<string, string>): string[] => [
   'a',
   'b',
   ...(RIDER === 'yes' ? ['rider_a', 'rider_b'] : []),
   ...(['none', 'own_f32'].includes(C) ? [] : ['addend']),
   'y',
+  ...(SHARES === 'yes' ? ['parts'] : []),
 ];
 
 /** What kernels include to read the addend; where it is y it has no binding: one buffer cannot be bound twice. */

@@ -23,7 +23,10 @@ const fileSchema = z.object({
   driver: z.string(),
   /** Hash of the kernels that were measured. */
   kernels: z.string(),
-  tilings: z.record(z.string(), z.object({ tile: z.enum(TILE_NAMES), splits: z.number().int().min(1).max(65535) })),
+  tilings: z.record(
+    z.string(),
+    z.object({ tile: z.enum(TILE_NAMES), splits: z.number().int().min(1).max(65535), tail: z.boolean() }),
+  ),
 });
 
 const hash = (text: string) => createHash('sha256').update(text).digest('hex').slice(0, 16);

@@ -32,9 +32,17 @@ export const TILE_NAMES = Object.keys(TILES) as TileName[];
 /** How the work of a product on matrix units is cut up. */
 export interface Tiling {
   tile: TileName;
-  /** Workgroups that share the depth of each tile; each adds up its part, and the parts are added in order. */
+  /** Workgroups that share the depth of a tile; each adds up its part, and the parts are added in order. */
   splits: number;
+  /** Whether only those tiles are shared that do not fill a round of workgroups. */
+  tail: boolean;
 }
+
+/**
+ * Workgroups of the large tiles that run side by side on an NVIDIA H100 or H200: two on each of 132 cores. Where their
+ * number is another, the tail that is shared is not the one that would idle, but the result is as right.
+ */
+const ROUND = 264;
 
 /** Sizes of a product of [m, k] and [k, n], and how its operands lie. */
 export interface ProductSizes {
@@ -87,47 +95,70 @@ type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'panels'>;
 const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
   Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
 
+/** Tiles beyond the last full round; those of several products at once are not told apart. */
+const tailOf = (tile: TileName, sizes: Sizes) => (sizes.batch > 1 ? 0 : groupsOf(tile, sizes) % ROUND);
+
+/** How many tiles of results one workgroup each computes alone; they come first. */
+export function wholeTiles({ tile, splits, tail }: Tiling, sizes: Sizes): number {
+  const groups = groupsOf(tile, sizes) / sizes.batch;
+  if (splits === 1) return groups;
+  return tail ? groups - tailOf(tile, sizes) : 0;
+}
+
 /** More workgroups than these bring nothing, and the parts that they leave take memory. */
-const mostByGroups = (tile: TileName, sizes: Sizes) =>
-  Math.max(1, (MOST_OVER_ENOUGH * TILES[tile].enough) / groupsOf(tile, sizes));
+const mostByGroups = (tile: TileName, tail: boolean, sizes: Sizes) =>
+  Math.max(1, (MOST_OVER_ENOUGH * TILES[tile].enough) / (tail ? tailOf(tile, sizes) : groupsOf(tile, sizes)));
 
 /** Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. */
-export const serves = ({ tile, splits }: Tiling, sizes: Sizes) =>
-  suits(tile, sizes.panels) && splits <= mostByGroups(tile, sizes);
+export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
+  suits(tile, sizes.panels) && splits <= mostByGroups(tile, tail, sizes);
 
 /**
  * The large tiles, and how fast the workgroups that run side by side compute with them beside the first, as measured: a
- * wide tile has fewer loads for each product. What takes half a round of workgroups more than another tile is slower all
- * the same.
+ * wide tile has fewer loads for each product, where its rows in storage fill lines of the cache.
  */
-const LARGE = [
-  ['128x128', 1],
-  ['128x160', 1.06],
-] as const satisfies [TileName, number][];
+const LARGE = { panels: { '128x128': 1, '128x160': 1.1 }, rows: { '128x128': 1, '160x128': 1.04 } } as const;
 
-function largeTile(sizes: Sizes): TileName {
-  const time = ([tile, speed]: (typeof LARGE)[number]) => {
-    const { TM, TN, enough } = TILES[tile];
-    return (Math.ceil(groupsOf(tile, sizes) / enough) * TM * TN) / speed;
-  };
-  return LARGE.reduce((best, other) => (time(other) < time(best) ? other : best))[0];
+/** Storing a part and adding it takes as long as so much depth. */
+const DEPTH_OF_PART = 440;
+const MOST_IN_TAIL = 8;
+/** Results of the tiles that run in rounds of {@link ROUND}. */
+const LEAST_SHARED_TAIL = 128 * 128;
+
+/** Workgroups that share each tile beyond the last full round so that the GPU is busy until the end; and the rounds of the product. */
+function tailSplits(tile: TileName, sizes: Sizes): { splits: number; rounds: number } {
+  const tail = tailOf(tile, sizes);
+  const full = (groupsOf(tile, sizes) - tail) / ROUND;
+  let best = { splits: 1, rounds: Math.ceil(full + tail / ROUND) };
+  for (let splits = 2; splits <= Math.min(MOST_IN_TAIL, depthTiles(sizes.k) / LEAST_TILES); splits++) {
+    const parts = tail * splits;
+    const rounds = full + Math.ceil(parts / ROUND) / splits + (parts / ROUND) * (DEPTH_OF_PART / sizes.k);
+    if (full > 0 && rounds < best.rounds) best = { splits, rounds };
+  }
+  return best;
 }
 
-/** The largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
-function defaultTile(sizes: Sizes): TileName {
-  const { m, n, k, panels } = sizes;
-  if (m <= 16) return '16x128';
-  if (n <= 16 && !panels) return '128x16';
-  const most = groupsOf('128x128', sizes) * Math.max(1, Math.floor(k / TILE_DEPTH / LEAST_TILES));
-  if (m > 64 && n > 64 && most >= TILES['128x128'].enough) return panels ? largeTile(sizes) : '128x128';
-  return n > 64 ? '64x128' : '64x64';
+function largeTiling(sizes: Sizes): Tiling {
+  const times = Object.entries(LARGE[sizes.panels ? 'panels' : 'rows']).map(([name, speed]) => {
+    const tile = name as TileName;
+    const { splits, rounds } = tailSplits(tile, sizes);
+    return { tile, splits, tail: splits > 1, time: (rounds * TILES[tile].TM * TILES[tile].TN) / speed };
+  });
+  const { time: _, ...best } = times.reduce((first, other) => (other.time < first.time ? other : first));
+  return best;
 }
 
-/** What is taken where nothing was measured. */
+/** What is taken where nothing was measured: the largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
 export function defaultTiling(sizes: Sizes): Tiling {
-  const tile = defaultTile(sizes);
+  const { m, n, k, panels } = sizes;
+  const depth = Math.max(1, Math.floor(depthTiles(k) / LEAST_TILES));
+  const large = groupsOf('128x128', sizes);
+  const thin = m <= 16 ? '16x128' : n <= 16 && !panels ? '128x16' : null;
+  if (!thin && m > 64 && n > 64 && large >= ROUND) return largeTiling(sizes);
+  const fits128 = m > 64 && n > 64 && large * depth >= TILES['128x128'].enough;
+  const tile = thin ?? (fits128 ? '128x128' : n > 64 ? '64x128' : '64x64');
   const wanted = Math.floor(TILES[tile].enough / groupsOf(tile, sizes));
-  return { tile, splits: Math.max(1, Math.min(wanted, Math.floor(depthTiles(sizes.k) / LEAST_TILES))) };
+  return { tile, splits: Math.max(1, Math.min(wanted, depth)), tail: false };
 }
 
 /** How many workgroups really share the depth when each takes as many of its tiles as the others, but for the last. */
@@ -148,12 +179,16 @@ export function candidates(sizes: Sizes): Tiling[] {
     const { TM, TN } = TILES[tile];
     // Mostly padding, or thin tiles for what is not thin.
     if (results(tile) > 4 * least || (TM < 64 && m > 4 * TM) || (TN < 64 && n > 4 * TN)) continue;
-    const most = Math.min(mostByGroups(tile, sizes), depthTiles(k) / LEAST_TILES);
+    const ofTail = TM * TN < LEAST_SHARED_TAIL ? 1 : tailSplits(tile, sizes).splits;
+    if (ofTail > 1 && !(found[0].tail && found[0].tile === tile)) found.push({ tile, splits: ofTail, tail: true });
+    const most = Math.min(mostByGroups(tile, false, sizes), depthTiles(k) / LEAST_TILES);
     for (let power = 1; power === 1 || power <= most; power *= 2)
       for (const wanted of power === 1 ? [1] : [power, 1.5 * power]) {
         const { splits } = evenSplits(k, wanted);
-        const known = found.some((other) => other.tile === tile && evenSplits(k, other.splits).splits === splits);
-        if (!known && (wanted === 1 || wanted <= most)) found.push({ tile, splits });
+        const known = found.some(
+          (other) => other.tile === tile && !other.tail && evenSplits(k, other.splits).splits === splits,
+        );
+        if (!known && (wanted === 1 || wanted <= most)) found.push({ tile, splits, tail: false });
       }
   }
   return found;
