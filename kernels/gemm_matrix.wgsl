@@ -46,7 +46,9 @@ const A_STRIDE = A_ROW + 1u;
 const B_STRIDE = B_ROW + 1u;
 const A_CHUNKS = TM * DEPTH / 8u;
 const B_CHUNKS = TN * DEPTH / 8u;
-const RESULT_STRIDE = 5u; // vec4s of a row of results, padded
+// vec4s of a row of a subgroup's results, padded
+const RESULT_STRIDE = WN / 4u + 1u;
+const ALL_WHOLE = {{M_WHOLE}} && {{N_WHOLE}};
 
 struct Params {
   m: u32,
@@ -116,21 +118,33 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
 #include "include/gemm_leave_{{SHARES}}.wgsl"
 
-  let own_row = lane % 32u / 2u;
-  let own_half = lane % 2u;
-  let own = (subgroup * 16u + own_row) * RESULT_STRIDE + own_half * 2u;
+  // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eights of
+  // results an invocation. What is to be added is fetched first, while all wait for the others.
 #unroll i in 0..{{FM}}
+#array y_at: u32, {{FN}}
+#array more: Eight, {{FN}}
+#unroll t in 0..{{FN}}
+  let eight = t * 32u + lane % 32u;
+  let r = row + sub_row + i * 16u + eight / (WN / 8u);
+  let c = column + sub_column + eight % (WN / 8u) * 8u;
+  y_at[t] = (group.z * p.m + r) * p.y_row + p.y_start + c;
+  if (ALL_WHOLE || (r < p.m && c < p.n)) {
+    more[t] = addend_get8(y_at[t], p.n - c);
+  }
+#end
+  workgroupBarrier();
 #unroll j in 0..{{FN}}
+  tiles_store(subgroup * 16u * RESULT_STRIDE + j * 4u, RESULT_STRIDE, sums[i][j]);
+#end
   workgroupBarrier();
-  tiles_store(subgroup * 16u * RESULT_STRIDE, RESULT_STRIDE, sums[i][j]);
-  workgroupBarrier();
-  let r = row + sub_row + i * 16u + own_row;
-  let c = column + sub_column + j * 16u + own_half * 8u;
-  if (r < p.m && c < p.n) {
-    let at = (group.z * p.m + r) * p.y_row + p.y_start + c;
+#unroll t in 0..{{FN}}
+  let eight = t * 32u + lane % 32u;
+  let r = row + sub_row + i * 16u + eight / (WN / 8u);
+  let c = column + sub_column + eight % (WN / 8u) * 8u;
+  if (ALL_WHOLE || (r < p.m && c < p.n)) {
+    let own = (subgroup * 16u + eight / (WN / 8u)) * RESULT_STRIDE + eight % (WN / 8u) * 2u;
     let result = Eight(p.alpha * bitcast<vec4f>(tiles[own]), p.alpha * bitcast<vec4f>(tiles[own + 1u]));
-    let more = addend_get8(at, p.n - c);
-    y_put8(at, p.n - c, Eight(result.low + more.low, result.high + more.high));
+    y_put8(y_at[t], p.n - c, Eight(result.low + more[t].low, result.high + more[t].high));
   }
 #end
 #end

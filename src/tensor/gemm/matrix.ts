@@ -122,6 +122,7 @@ export const variants: KernelVariant[] = [
       output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .filter(({ panels, edges, a, RIDER }) => !(panels && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
+      .filter(({ SHARES, output }) => SHARES === 'no' || output === 'none f16')
       .filter(({ panels, b }) => !panels || (suits(tile, true) && b === 'plain'))
       .map(({ a, b, panels, edges, RIDER, SHARES, output }) => {
         const [C, Y] = output.split(' ');
