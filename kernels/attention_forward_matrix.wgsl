@@ -41,14 +41,9 @@ const OUTPUTS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's outputs
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
 const LOADS = KEYS * CHUNKS / THREADS;
-// Whether weights lie over the scores that they come from. A thread overwrites nothing but scores of its own: the
-// 8-element chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2. Scores of the next round then come
-// where other subgroups may still read weights, if they share rows: one barrier more. Or else weights follow in the row.
-const OVER = {{OVER}};
-const SCORE_STRIDE = KEYS / 4u + select(KEYS / 8u, 0u, OVER) + 1u;
-// Where the weights of a row begin, and how far its fragments are apart.
-const WEIGHTS = select(KEYS / 4u, 1u, OVER);
-const WEIGHT_STEP = select(2u, 4u, OVER);
+// A row holds KEYS scores, then KEYS weights.
+const SCORE_STRIDE = KEYS / 4u + KEYS / 8u + 1u;
+const WEIGHTS = KEYS / 4u;
 // Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
 const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
@@ -79,11 +74,6 @@ fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
 
 fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
-}
-
-// Where chunk n of a row of weights lies.
-fn weight_place(row: u32, n: u32) -> u32 {
-  return row * SCORE_STRIDE + select(KEYS / 4u + n, n * 2u + 1u - n % 2u, OVER);
 }
 
 @compute @workgroup_size(THREADS)
@@ -143,18 +133,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
 
   var round = 0u;
-  for (var first = tile.x; first < tile.y; first += KEYS) {
-#unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=queries, rows=(own_key + c * 16u) * STRIDE
-    if (OVER && COLUMN_GROUPS > 1u && c == 0u) {
-      workgroupBarrier();
-    }
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
-  #end
-#end
+  var first = tile.x;
+#include "include/attention_forward_scores.wgsl" with keys=0u
+  while (first < tile.y) {
     workgroupBarrier();
-
     var own: array<vec4f, PART / 4u>;
 #unroll i in 0..{{PART_QUADS}}
     own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
@@ -176,8 +158,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (top > base + SLACK) {
       atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
     }
-    var added: vec4f;
-#include "include/attention_weigh.wgsl" with sum=added
+    var added = vec4f();
+#unroll i in 0..{{PART_CHUNKS}}
+    let low = exp2(own[2u * i] - base);
+    let high = exp2(own[2u * i + 1u] - base);
+    scores[row * SCORE_STRIDE + WEIGHTS + part * (PART / 8u) + i] = pack_small(low, high);
+    added += low + high;
+#end
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
@@ -193,14 +180,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
 #end
     }
-#unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let key = first + KEYS + n / CHUNKS;
-    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
-    next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
-#end
     let raised = workgroupUniformLoad(&raise);
+    // A rare case that begins the round again: what it changes must not meet what the common case has, or the compiler moves
+    // all sums from register to register in each round.
     if (raised >= 2u * round) {
+      // Sums pass through where the scores are, which come back afterwards.
+#unroll i in 0..{{PART_QUADS}}
+      own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
+#end
       shared_parts[thread] = top;
       workgroupBarrier();
       for (var other = 0u; other < PARTS; other++) {
@@ -211,7 +198,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       base = higher;
       sum *= factor;
       factors[row] = factor;
-      // Sums go where scores were: these are in registers, and weights are written again.
       if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
 #include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
@@ -228,8 +214,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
         workgroupBarrier();
       }
-#include "include/attention_weigh.wgsl" with sum=added
-      workgroupBarrier();
+#unroll i in 0..{{PART_QUADS}}
+      scores[row * SCORE_STRIDE + part * (PART / 4u) + i] = bitcast<vec4u>(own[i]);
+#end
+      continue;
     }
     sum += total(added);
     if (!whole && atomicLoad(&broken) == first + KEYS) {
@@ -237,8 +225,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
       }
     }
-
-#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, array=scores, weights=WEIGHTS, step=WEIGHT_STEP, stride=SCORE_STRIDE, rows=VALUES
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let key = first + KEYS + n / CHUNKS;
+    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+    next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, array=scores, weights=WEIGHTS, step=2u, stride=SCORE_STRIDE, rows=VALUES
+    // After the last round these are scores of the last key again, for nothing.
+#include "include/attention_forward_scores.wgsl" with keys=0u
+    first += KEYS;
   }
 
   shared_parts[thread] = sum;

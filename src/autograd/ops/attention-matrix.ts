@@ -25,14 +25,12 @@ export function workgroupsByBytes(bytes: number): number {
 }
 
 /** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
-interface Tiles {
+export interface Tiles {
   queries: number;
   keys: number;
   rowGroups: number;
   columnGroups?: number;
   places?: number;
-  /** Of `forward`: weights beside their scores instead of over them; more memory, fewer barriers. */
-  beside?: boolean;
 }
 
 /**
@@ -42,11 +40,11 @@ interface Tiles {
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
     64: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
+      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
       { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
     ],
     128: [
-      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
       { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
     ],
   },
@@ -73,15 +71,15 @@ const FILES: Record<MatrixEntry, string> = {
 /** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
 const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
-function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
-  const { queries, keys, rowGroups, columnGroups = 1, places = 1, beside = false } = tiles;
+export function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
   const bytes = {
     forward: () =>
       rowBytes(2 * keys, { halves: width }) +
-      rowBytes(queries, { floats: keys, halves: beside ? keys : 0 }) +
+      rowBytes(queries, { floats: keys, halves: keys }) +
       4 * (threads + queries),
     gradient_queries: () =>
       rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
@@ -99,7 +97,6 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       ROW_GROUPS: rowGroups,
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
-      OVER: `${!beside}`,
       // Numbers of fragments.
       DEPTH: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,
