@@ -193,18 +193,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var seen_by_all = vec2u();
   // Each of the first QUERIES threads has those of one query.
   var statistic = vec2f();
-  fetch(&queries, &gradients, first, head, thread);
-  if (rounds > 0u) {
-    seen_by_all = keys_of_block(first / ROWS).zw;
-    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
-  }
-
-  // Each round finishes what the one before began; the first only brings queries and gradients into place.
   var parity = 0u;
   var whole = false;
   var scored = first; // the first query of the scores in workgroup memory
-  for (var round = 0u; ; round++) {
-    // In the first round these are weights of what happens to lie there, and nothing reads them.
+  if (rounds > 0u) {
+    fetch(&queries, &gradients, first, head, thread);
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
+    whole = (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
+    put(&queries, &gradients, whole, 0u, parity, thread);
+#include "include/attention_keys_statistics.wgsl" with of=statistic
+    workgroupBarrier();
+#include "include/attention_keys_begin.wgsl" with place=0u
+  }
+
+  // A round finishes what the one before began, in one piece with what it begins: a condition between the two would keep
+  // the compiler from mixing their products. So the last round begins one for nothing.
+  for (var round = 1u; round <= rounds; round++) {
+    workgroupBarrier();
+    parity = 1u - parity;
     var weights: array<vec4f, PART / 4u>;
     var slopes: array<vec4f, PART / 4u>;
     let first_quad = ((1u - parity) * QUERIES + part * PART) / 4u;
@@ -233,51 +240,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     pairs[place] = pack_small(weights[2u * i], weights[2u * i + 1u]) | vec4u(nans);
     pairs[place + QUERIES / 4u] = pack_small(slopes[2u * i], slopes[2u * i + 1u]) | vec4u(nans);
 #end
-    let next_whole =
-      (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
+    whole = (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
     if (PLACES == 2u) {
-      put(&queries, &gradients, next_whole, round, parity, thread);
+      put(&queries, &gradients, whole, round, parity, thread);
     }
-    if (thread < QUERIES) {
-      let at = (parity * QUERIES + thread) / 4u;
-      log_sums[at][thread % 4u] = statistic.x * LOG2_E;
-      deltas[at][thread % 4u] = statistic.y;
-    }
+#include "include/attention_keys_statistics.wgsl" with of=statistic
     workgroupBarrier();
-
-    if (round > 0u) {
-      let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
-      let left_at = second * (QUERIES / 4u) + 1u;
+    let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
+    let left_at = second * (QUERIES / 4u) + 1u;
 #include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=left_at, step=4u, stride=PAIR_STRIDE, rows=others
-    }
-    if (round == rounds) {
-      break;
-    }
     if (PLACES == 1u) {
       workgroupBarrier();
-      put(&queries, &gradients, next_whole, round, parity, thread);
+      put(&queries, &gradients, whole, round, parity, thread);
       workgroupBarrier();
     }
-    // After the last round it is fetched once more, for nothing.
-    scored = first;
-    let is_last = first + QUERIES >= tile.y; // of a head
-    head = min(head + select(0u, 1u, is_last), last_head);
-    first = select(first + QUERIES, start, is_last);
-    fetch(&queries, &gradients, first, head, thread);
-    seen_by_all = keys_of_block(first / ROWS).zw;
-    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
-
-    let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
-#unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=own, rows=others + (own_query + c * 16u) * STRIDE
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    let column = second * QUERIES + own_query + c * 16u;
-    pairs_store((own_row + r * 16u) * PAIR_STRIDE + column / 4u, PAIR_STRIDE, products[r]);
-  #end
-#end
-    workgroupBarrier();
-    parity = 1u - parity;
-    whole = next_whole;
+#include "include/attention_keys_begin.wgsl" with place=parity
   }
 
 #unroll c in 0..{{SUM_FRAGMENTS}}
