@@ -5,15 +5,16 @@
 // the same rows: the first computes scores q·k, holding queries in registers, the second products do·v, holding
 // gradients; of the sums each of them owns half of the columns. A round is two phases with a barrier before each:
 //   1. Scores and products from workgroup memory to slopes in workgroup memory, some keys of one row a thread;
-//      meanwhile the next keys and values go from registers to workgroup memory and the ones after are fetched.
-//   2. sums += slopes · keys; scores and products of the next round. So keys have two places, values one.
+//      meanwhile the next keys and values go from registers to workgroup memory.
+//   2. sums += slopes · keys; scores and products of the next round. So keys have two places, values one. The keys and
+//      values after those are fetched.
 //
 // A key that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
 // Estimate for one H100 core, WIDTH 128, 64 × 16; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
 // 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
 // tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 16 + operands 12 +
-// some 25 for the rest: 197. It takes 1.1. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
+// some 25 for the rest: 197. It takes 0.91. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
 // (64 × 32, 128 × 16) are alone there and slower.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
@@ -163,16 +164,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var parity = 1u;
   for (var first = tile.x; first < tile.y; first += KEYS) {
     workgroupBarrier();
-    var own_slopes: array<vec4f, PART / 4u>;
+    var own_scores: array<vec4u, PART / 4u>;
+    var own_products: array<vec4u, PART / 4u>;
 #unroll i in 0..{{PART_QUADS}}
-    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
-    own_slopes[i] = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
+    own_scores[i] = pairs[row * PAIR_STRIDE + part * (PART / 4u) + i];
+    own_products[i] = pairs[row * PAIR_STRIDE + KEYS / 4u + part * (PART / 4u) + i];
 #end
-    // What is done only where not all rows see all keys is behind conditions, and no load is. What was fetched is used last
-    // and not changed: a condition that changes it would be waited at for the loads.
+    // What is done only where not all rows see all keys is behind conditions, and no load is.
     let next = first + KEYS;
     let whole = (first >= tile.z) & (next <= tile.w);
     let next_whole = (next >= tile.z) & (next + KEYS <= tile.w);
+    // While scores and products are on their way.
+    put(&next_keys, &next_values, next_whole, next, parity, thread);
+    var own_slopes: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    own_slopes[i] = slopes(own_scores[i], own_products[i], statistic);
+#end
     var nans = 0u;
     if (!whole) {
 #unroll i in 0..{{PART_QUADS}}
@@ -190,11 +197,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let words = pack_small(own_slopes[2u * i], own_slopes[2u * i + 1u]);
     pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u) + i] = words | vec4u(nans);
 #end
-    put(&next_keys, &next_values, next_whole, next, parity, thread);
     workgroupBarrier();
     fetch(&next_keys, &next_values, next + KEYS, key_head, end, thread);
     let keys = (1u - parity) * KEYS * STRIDE;
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys, column=own_column
 #include "include/attention_queries_scores.wgsl" with place=parity
     parity = 1u - parity;
   }

@@ -9,9 +9,9 @@
     statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
     let scored_at = {{place}} % PLACES * PLACE + second * QUERIES * STRIDE;
 #unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=own, rows=scored_at + (own_query + c * 16u) * STRIDE
+#include "include/attention_scores.wgsl" with own=own, rows=scored_at + c * 16u * STRIDE
   #unroll r in 0..{{ROW_FRAGMENTS}}
-    let column = second * QUERIES + own_query + c * 16u;
+    let column = second * QUERIES + c * 16u;
     pairs_store((own_row + r * 16u) * PAIR_STRIDE + column / 4u, PAIR_STRIDE, products[r]);
   #end
 #end

@@ -25,11 +25,13 @@ export function workgroupsByBytes(bytes: number): number {
 }
 
 /** Tiles of a workgroup and how its subgroups share them; the kernels say how, and with what they count. */
-export interface Tiles {
+interface Tiles {
   queries: number;
   keys: number;
   rowGroups: number;
+  /** Of `forward`. */
   columnGroups?: number;
+  /** Of `gradient_keys`. */
   places?: number;
 }
 
@@ -39,10 +41,7 @@ export interface Tiles {
  */
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
-    64: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
-    ],
+    64: [{ queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 }],
     128: [
       { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
       { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
@@ -53,12 +52,8 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
     128: [{ queries: 64, keys: 16, rowGroups: 2 }],
   },
   gradient_keys: {
-    64: [{ keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 }],
-    128: [
-      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
-      { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
-    ],
+    64: [{ keys: 64, queries: 16, rowGroups: 2, places: 2 }],
+    128: [{ keys: 64, queries: 16, rowGroups: 2, places: 1 }],
   },
 };
 
@@ -71,7 +66,7 @@ const FILES: Record<MatrixEntry, string> = {
 /** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
 const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
-export function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
+function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
   const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
