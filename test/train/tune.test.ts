@@ -85,7 +85,8 @@ describe('tuning', () => {
   const shape: ProductShape = {
     transposeA: false,
     transposeB: true,
-    panels: false,
+    panelsA: false,
+    panelsB: false,
     batch: 1,
     m: 16,
     n: 2048,
@@ -131,7 +132,8 @@ test('the timer measures each tiling of a product with all that goes with it', a
   const product: ProductShape = {
     transposeA: false,
     transposeB: false,
-    panels: true,
+    panelsA: false,
+    panelsB: true,
     batch: 1,
     m: 9,
     n: 72,

@@ -1,5 +1,6 @@
 import { castTo, contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
+import { PanelMatrix } from '../../tensor/panel-matrix.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { apply } from '../apply.ts';
@@ -16,9 +17,12 @@ export interface LinearOptions {
   dtype?: Float;
 }
 
-/** x as a matrix of its last dimension's rows. */
+/** x as a matrix of its last dimension's rows; one in panels as it is, for products alone. */
 export const rowsOf = (x: Tensor) =>
-  (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
+  (x.contiguous || x instanceof PanelMatrix ? x : contiguous(x)).view([
+    sizeOf(x.shape.slice(0, -1)),
+    x.shape[x.shape.length - 1],
+  ]);
 
 /** The weight as `gemm` takes it: quantised, or dense in the dtype of the products. */
 export const operand = (weight: Tensor, compute: Float) =>
