@@ -1,4 +1,4 @@
-import { castTo, contiguous } from '../../tensor/copy.ts';
+import { contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { adjoined, concatenate } from '../../tensor/join.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
@@ -6,7 +6,7 @@ import { applyAll } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { type Collected, operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { operand, rowsOf } from './linear.ts';
+import { gradientRows, operand, rowsOf } from './linear.ts';
 
 type Float = 'f32' | 'f16';
 
@@ -90,8 +90,7 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     const layers = layersOf(inputs);
     const [wanted, targets] = [layersOf(needs), layersOf(collected)];
     const compute = x.dtype as Float;
-    // A gradient in f32 for f16 operands is rounded, so that all products run on matrix units.
-    const dys = grads.map((grad) => grad && rowsOf(castTo(grad, compute)));
+    const dys = grads.map((grad) => grad && gradientRows(grad, compute));
     const dlow = dys.map((dy, i) => {
       const used = needs[0] || wanted[i][1];
       return dy && used ? gemm({ a: dy, b: operand(layers[i][2], compute), alpha: scale, dtype: compute }) : null;
@@ -113,6 +112,7 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     ];
   },
 
+  readsPanels: true,
   // All but the residual.
   collects: (input, count) => input <= 3 * Math.floor((count - 1) / 3),
 
