@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
+import { concat } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { lowRankLinear } from '../../src/autograd/ops/low-rank-linear.ts';
 import { withTape } from '../../src/autograd/recording.ts';
@@ -76,6 +77,20 @@ describe.each([128, 133])('%i tokens', (tokens) => {
       const weight = quantizeNf4(random(4, [128, 64]));
       const run = () => lowRankLinear(x, [{ weight, down, up }], { scale: 0.5, dtype: 'f32' })[0];
       return gradientsOf([x, down, up], run, random(5, [tokens, 128]));
+    });
+  });
+
+  test('gradients of several results are brought side by side in panels', async () => {
+    await bothWays(async () => {
+      const x = leaf(1, [tokens, 512], 'f16');
+      const layers = [256, 128, 128].map((out, i) => ({
+        weight: quantizeNf4(random(10 + i, [out, 512])),
+        down: leaf(20 + i, [8, 512]),
+        up: leaf(30 + i, [out, 8]),
+      }));
+      const run = () => concat(lowRankLinear(x, layers, { scale: 0.5 }), 1);
+      const leaves = [x, ...layers.flatMap(({ down, up }) => [down, up])];
+      return gradientsOf(leaves, run, random(2, [tokens, 512], 'f16'));
     });
   });
 

@@ -1,6 +1,7 @@
 import { contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { adjoined, concatenate } from '../../tensor/join.ts';
+import { inPanels, panelsSuit } from '../../tensor/panel-matrix.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { applyAll } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
@@ -159,7 +160,7 @@ function inputGradient(
     if (stack) {
       const downs = layers.map(([, down]) => operand(down, dys[0].dtype as Float));
       const rider = { a: concatenate(dlow, 1), b: adjoined(downs) ?? concatenate(downs, 0) };
-      return gemm({ a: concatenate(dys, 1), b: stack, rider, ...collected });
+      return gemm({ a: sideBySide(dys), b: stack, rider, ...collected });
     }
   }
   let sum: Tensor | undefined;
@@ -171,6 +172,14 @@ function inputGradient(
     sum = gemm({ a, b: operand(weight, a.dtype as Float), rider, ...collected, addend });
   }
   return sum as Tensor; // The tape asks only where an output has a gradient.
+}
+
+/** Gradients of several results as one operand: in panels, if products read those faster. */
+function sideBySide(dys: readonly Tensor[]): Tensor {
+  const [{ device, dtype, shape }] = dys;
+  const together = [shape[0], dys.reduce((width, dy) => width + dy.shape[1], 0)];
+  const suit = dtype === 'f16' && [together, ...dys.map((dy) => dy.shape)].every((each) => panelsSuit(device, each));
+  return suit ? inPanels(dys) : concatenate(dys, 1);
 }
 
 /** dA = dhᵀ · x of every layer; one product for all whose places lie one after the other. */
