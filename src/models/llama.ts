@@ -12,11 +12,12 @@ import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeInverseFrequencies } from '../formats/rope.ts';
 import type { Device } from '../tensor/device.ts';
 import { Indices } from '../tensor/indices.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Batch } from './batch.ts';
 import { EMBEDDING } from './init.ts';
 import type { KvCache } from './kv-cache.ts';
-import { forwardTogether, Linear } from './linear.ts';
+import { forwardTogether, Linear, readPanels } from './linear.ts';
 
 /**
  * `f32` computes in f32 throughout; `mixed` keeps residual stream, norms, softmax and loss in f32 and the rest in f16,
@@ -91,10 +92,17 @@ export class LlamaLayer {
     return this.o.forward(mixed, { residual: x, dtype: 'f32', seed });
   }
 
-  #mlp(x: Tensor, { seed }: Pass): Tensor {
+  /** Whether what these layers read is made in panels: not when generating, a few tokens at a time. */
+  #inPanels(linears: readonly Linear[], shape: Shape, { seed, cache }: Pass): boolean {
+    return this.compute === 'f16' && !cache && readPanels(linears, linears[0].weight.device, shape, { seed });
+  }
+
+  #mlp(x: Tensor, pass: Pass): Tensor {
+    const { seed } = pass;
     const normed = rmsNorm(x, this.postAttentionNorm, { eps: this.config.rms_norm_eps, dtype: this.compute });
     const [gate, up] = forwardTogether(normed, [this.gate, this.up], { seed });
-    const hidden = swiglu(gate, up);
+    const panels = this.#inPanels([this.gate, this.up, this.down], gate.shape, pass);
+    const hidden = swiglu(gate, up, { panels });
     return this.down.forward(hidden, { residual: x, dtype: 'f32', seed });
   }
 }

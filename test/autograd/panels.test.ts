@@ -2,10 +2,12 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { concat } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { lowRankLinear } from '../../src/autograd/ops/low-rank-linear.ts';
+import { swiglu, swigluOperation } from '../../src/autograd/ops/swiglu.ts';
 import { withTape } from '../../src/autograd/recording.ts';
 import { Tape } from '../../src/autograd/tape.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
+import { PanelMatrix } from '../../src/tensor/panel-matrix.ts';
 import type { Shape } from '../../src/tensor/shape.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { normals } from '../support/check-op.ts';
@@ -99,5 +101,25 @@ describe.each([128, 133])('%i tokens', (tokens) => {
       const [x, weight] = [leaf(1, [tokens, 64], 'f16'), leaf(2, [128, 64])];
       return gradientsOf([x, weight], () => linear(x, weight, { dtype: 'f32' }), random(3, [tokens, 128]));
     });
+  });
+
+  test('swiglu makes its result and its gradients in panels', async () => {
+    await device.scopeAsync(async () => {
+      const inputs = [1, 2].map((seed) => leaf(seed, [tokens, 128], 'f16'));
+      const seed = random(3, [tokens, 128], 'f16');
+      const [gate, up] = inputs;
+      const run = (panels: boolean) => swigluOperation.forward([gate, up], { panels }, [true, true]);
+      expect(run(true).output).toBeInstanceOf(PanelMatrix);
+      expect(await run(true).output.data()).toEqual(await run(false).output.data());
+      const backward = (panels: boolean) => gradientsOf(inputs, () => swiglu(gate, up, { panels }), seed);
+      expect(await backward(true)).toEqual(await backward(false));
+    });
+  });
+});
+
+test('swiglu in f32 has no panels', () => {
+  device.scope(() => {
+    const x = random(1, [128, 128]);
+    expect(() => swiglu(x, x, { panels: true })).toThrow(/swiglu: got dtype f32/);
   });
 });
