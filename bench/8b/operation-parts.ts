@@ -103,7 +103,7 @@ export function elementwiseParts(setting: Setting): Part[] {
     rmsNormOperation,
     () => ({
       inputs: [castTo(normal.tensor([count, hidden]), 'f32'), Tensor.from(device, new Float32Array(hidden).fill(1))],
-      attributes: { eps: config.rms_norm_eps, dtype: 'f16' as const },
+      attributes: { eps: config.rms_norm_eps, dtype: 'f16' as const, panels: panelsSuit(device, [count, hidden]) },
       needs: [true, false],
     }),
     { group, name: `rmsNorm forward ${count}x${hidden}`, bytes: count * hidden * 6 },

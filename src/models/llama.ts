@@ -79,11 +79,17 @@ export class LlamaLayer {
     return x.device.scope(() => this.#mlp(attended, pass));
   }
 
-  #attend(x: Tensor, { positions, ranges, table, seed, cache }: Pass): Tensor {
+  #attend(x: Tensor, pass: Pass): Tensor {
+    const { positions, ranges, table, seed, cache } = pass;
     const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: size, rms_norm_eps: eps } = this.config;
     const [count] = x.shape;
-    const normed = rmsNorm(x, this.inputNorm, { eps, dtype: this.compute });
-    const projected = forwardTogether(normed, [this.q, this.k, this.v], { seed });
+    const readers = [this.q, this.k, this.v];
+    const normed = rmsNorm(x, this.inputNorm, {
+      eps,
+      dtype: this.compute,
+      panels: this.#inPanels(readers, x.shape, pass),
+    });
+    const projected = forwardTogether(normed, readers, { seed });
     const q = rope(reshape(projected[0], [count, heads, size]), table, positions);
     const k = rope(reshape(projected[1], [count, groups, size]), table, positions);
     const v = reshape(projected[2], [count, groups, size]);
@@ -99,9 +105,14 @@ export class LlamaLayer {
 
   #mlp(x: Tensor, pass: Pass): Tensor {
     const { seed } = pass;
-    const normed = rmsNorm(x, this.postAttentionNorm, { eps: this.config.rms_norm_eps, dtype: this.compute });
-    const [gate, up] = forwardTogether(normed, [this.gate, this.up], { seed });
-    const panels = this.#inPanels([this.gate, this.up, this.down], gate.shape, pass);
+    const readers = [this.gate, this.up];
+    const normed = rmsNorm(x, this.postAttentionNorm, {
+      eps: this.config.rms_norm_eps,
+      dtype: this.compute,
+      panels: this.#inPanels(readers, x.shape, pass),
+    });
+    const [gate, up] = forwardTogether(normed, readers, { seed });
+    const panels = this.#inPanels([...readers, this.down], gate.shape, pass);
     const hidden = swiglu(gate, up, { panels });
     return this.down.forward(hidden, { residual: x, dtype: 'f32', seed });
   }

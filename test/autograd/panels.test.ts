@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { concat } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { lowRankLinear } from '../../src/autograd/ops/low-rank-linear.ts';
+import { rmsNorm, rmsNormOperation } from '../../src/autograd/ops/rms-norm.ts';
 import { swiglu, swigluOperation } from '../../src/autograd/ops/swiglu.ts';
 import { withTape } from '../../src/autograd/recording.ts';
 import { Tape } from '../../src/autograd/tape.ts';
@@ -117,9 +118,28 @@ describe.each([128, 133])('%i tokens', (tokens) => {
   });
 });
 
-test('swiglu in f32 has no panels', () => {
+test.each([128, 256, 2048])('rmsNorm of width %i makes its result in panels', async (width) => {
+  await device.scopeAsync(async () => {
+    for (const dtype of ['f32', 'f16'] as const) {
+      const inputs = [leaf(1, [133, width], dtype), leaf(2, [width])];
+      const options = { eps: 0.1, dtype: 'f16' } as const;
+      const run = (panels: boolean) => rmsNormOperation.forward(inputs, { ...options, panels }, [true, true]).output;
+      expect(run(true)).toBeInstanceOf(PanelMatrix);
+      expect(await run(true).data()).toEqual(await run(false).data());
+      const [x, weight] = inputs;
+      const seed = random(3, [133, width], 'f16');
+      const backward = (panels: boolean) => gradientsOf(inputs, () => rmsNorm(x, weight, { ...options, panels }), seed);
+      expect(await backward(true)).toEqual(await backward(false));
+    }
+  });
+});
+
+test('results in f32 have no panels', () => {
   device.scope(() => {
     const x = random(1, [128, 128]);
+    expect(() => rmsNorm(x, random(2, [128]), { eps: 0.1, panels: true })).toThrow(
+      /rmsNorm: panels: got a result in f32/,
+    );
     expect(() => swiglu(x, x, { panels: true })).toThrow(/swiglu: got dtype f32/);
   });
 });
