@@ -51,7 +51,8 @@ function variantOf(defines: TimedCommand['defines']): string {
       .flatMap(([name, value]) => (value === '' ? [] : `${name}=${value}`))
       .join(' ');
   const order = `${A_DIRECTION ? 'T' : 'N'}${B_DIRECTION ? 'T' : 'N'}`;
-  const panels = `${B_PANELS === 'true' ? ' panels' : ''}${A_PANELS === 1 ? ' a in panels' : ''}`;
+  const panelsB = B_PANELS === 'true';
+  const panels = A_PANELS === 1 ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
   return `tile ${TM}x${TN} ${order}${panels} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
 }
 

@@ -10,6 +10,7 @@ import {
   keyOf,
   type ProductShape,
   serves,
+  suits,
   TILE_NAMES,
   TILES,
   type Tiling,
@@ -41,7 +42,9 @@ describe('keys', () => {
       {},
       { transposeA: true },
       { transposeB: true },
+      { panelsA: true },
       { panelsB: true },
+      { panelsA: true, panelsB: true },
       { batch: 2 },
       { m: 4096 },
       { n: 4104 },
@@ -56,6 +59,8 @@ describe('keys', () => {
     expect(keyOf(shape({ panelsB: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
       'NN 8192x4096x4096 panels rider f32 + f32',
     );
+    expect(keyOf(shape({ panelsA: true }))).toBe('NN 8192x4096x4096 panels of a f16');
+    expect(keyOf(shape({ panelsA: true, panelsB: true }))).toBe('NN 8192x4096x4096 panels of both f16');
   });
 
   test('are the same for batches of a few tokens more or less', () => {
@@ -97,6 +102,45 @@ test('what is kept is not taken where its parts would fill the memory', () => {
   expect(serves({ tile: '128x16', splits: 1, tail }, large)).toBe(false);
   for (const sizes of [shape({ n: 16 }), shape({ m: 16, k: 8192 }), shape({ m: 64, n: 64 })])
     for (const tiling of candidates(sizes)) expect(serves(tiling, sizes)).toBe(true);
+});
+
+describe('operands in panels', () => {
+  const suited = (values: Partial<ProductShape>) => TILE_NAMES.filter((tile) => suits(tile, shape(values)));
+  const whole = ['128x128', '128x160', '160x128', '64x128', '64x64'];
+
+  test('are read by tiles of whole panels', () => {
+    expect(suited({})).toEqual(TILE_NAMES);
+    expect(suited({ panelsA: true, m: 133 })).toEqual([...whole, '128x16']);
+    expect(suited({ panelsB: true, n: 200 })).toEqual([...whole, '16x128']);
+    expect(suited({ panelsA: true, panelsB: true })).toEqual(whole);
+  });
+
+  test('end with their last panel where they lie across the depth', () => {
+    const turned = { transposeA: true, k: 133 };
+    const without = (tile: string) => whole.filter((other) => other !== tile);
+    expect(suited({ ...turned, panelsA: true })).toEqual([...without('160x128'), '128x16']);
+    expect(suited({ ...turned, panelsB: true })).toEqual([...without('128x160'), '16x128']);
+    expect(suited({ ...turned, panelsA: true, m: 1280 })).toContain('160x128');
+  });
+
+  test('never get a tile that does not suit', () => {
+    for (const [panelsA, panelsB, transposeA] of [
+      [true, false, false],
+      [true, true, false],
+      [true, false, true],
+      [false, true, true],
+      [true, true, true],
+    ])
+      for (const [m, n, k] of [
+        [128, 128, 128],
+        [8192, 14336, 4096],
+        [14336, 128, 8191],
+        [1024, 4096, 8192],
+      ]) {
+        const sizes = shape({ panelsA, panelsB, transposeA, m, n, k });
+        for (const { tile } of candidates(sizes)) expect(suits(tile, sizes)).toBe(true);
+      }
+  });
 });
 
 describe('candidates', () => {

@@ -84,7 +84,7 @@ export function keyOf(shape: ProductShape): string {
   const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y, addend } = shape;
   const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
   const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
-  const panels = `${panelsB ? ' panels' : ''}${panelsA ? ' a in panels' : ''}`;
+  const panels = panelsA ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
   return `${order} ${size}${panels}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
 }
 
