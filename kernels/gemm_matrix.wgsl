@@ -3,8 +3,8 @@
 // A workgroup of four subgroups computes TM × TN results, each subgroup WM × WN of them in 16 × 16 fragments: at
 // 64 × 80 these are 160 of the 255 registers of an invocation. Tiles of a and b, DEPTH deep, go through workgroup
 // memory as they lie in storage (the direction is told to the fragment loads), rows padded by 16 bytes against bank
-// conflicts; the next tiles travel to registers while the current ones are multiplied. b may lie in storage in panels
-// (src/tensor/gemm/panels.ts), whose tiles load at full width. Beyond the last row or column the last one is loaded
+// conflicts; the next tiles travel to registers while the current ones are multiplied. a and b may lie in storage in
+// panels (src/tensor/gemm/panels.ts), whose tiles load at full width. Beyond the last row or column the last one is loaded
 // again, and its results are not written; beyond the depth there are zeros. Results leave through workgroup memory,
 // where they can be scaled, added and rounded. A condition in the loop over tiles can halve the speed, so there is none
 // where the depth is whole tiles.
@@ -114,9 +114,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let b_start = group.z * p.b_batch;
   let first = split * p.tiles_in_split;
   let last = select(p.tiles, min(first + p.tiles_in_split, p.tiles), shared_tile);
-#include "include/gemm_begin.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
+#include "include/gemm_begin.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, a_rows={{A_ROWS}}, a_panels={{A_PANELS}}, zeros={{B_ZEROS}}, edges={{K_EDGES}}
 #include "include/gemm_rider_{{RIDER}}.wgsl"
-#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, first=first, last=last, panels={{B_PANELS}}, edges={{K_EDGES}}
+#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, first=first, last=last, panels={{B_PANELS}}, zeros={{B_ZEROS}}, edges={{K_EDGES}}
 #include "include/gemm_leave_{{SHARES}}.wgsl"
 
   // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eights of

@@ -1,10 +1,10 @@
 // rms_norm.wgsl for widths that are multiples of 4: a workgroup for each row, which reads it from memory once (what it reads
-// again is in a cache by then) and writes it once.
+// again is in a cache by then) and writes it once, to a row or to panels.
 #include "include/grid.wgsl"
 #include "include/read_quads_{{X}}.wgsl" with name=x, binding=1
 #include "include/read_quads_{{W}}.wgsl" with name=weight, binding=2
 #include "include/read_quads_{{G}}.wgsl" with name=grad, binding=3
-#include "include/write_quads_{{Y}}.wgsl" with name=y, binding=4
+#include "include/write_quads{{ORDER}}_{{Y}}.wgsl" with name=y, binding=4
 @group(0) @binding(5) var<storage, read_write> statistics: array<vec2f>;
 #include "include/read_quads_{{Y}}.wgsl" with name=addend, binding=6
 

@@ -1,6 +1,8 @@
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { castTo } from '../../src/tensor/copy.ts';
 import { gemm } from '../../src/tensor/gemm/gemm.ts';
+import { inPanels, panelsSuit } from '../../src/tensor/panel-matrix.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { Part, Setting } from './part.ts';
 import { matrixShapes } from './shapes.ts';
 
@@ -17,15 +19,18 @@ interface ProductShape {
   rider?: number;
   /** Whether b is an NF4 matrix, as the layers' weights are: unpacking it is part of the time. */
   frozen?: boolean;
+  /** Whether activations and their gradients lie in panels, as products of a step find most of them. */
+  panels?: 'a' | 'b';
 }
 
 /** A product of f16 matrices, alone or with what is added to it. */
 export function productPart({ normal }: Setting, name: string, shape: ProductShape): Part {
   const { m, n, k, transposeA = false, transposeB = false, dtype = 'f16', addend, rider = 0, frozen = false } = shape;
+  const ordered = (x: Tensor, operand: 'a' | 'b') => (shape.panels === operand ? inPanels([x]) : x);
   const width = (type: 'f32' | 'f16') => (type === 'f32' ? 4 : 2);
   return {
     group: 'gemm',
-    name: `${name} ${m}x${n}x${k}`,
+    name: `${name}${shape.panels ? ', panels' : ''} ${m}x${n}x${k}`,
     flops: 2 * m * n * (k + rider),
     bytes: 2 * (m + n) * (k + rider) + m * n * (width(dtype) + (addend ? width(addend) : 0)),
     prepare() {
@@ -35,8 +40,8 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
       });
       const { a, b } = operands(k);
       const product = {
-        a,
-        b: frozen ? quantizeNf4(b) : b,
+        a: ordered(a, 'a'),
+        b: frozen ? quantizeNf4(b) : ordered(b, 'b'),
         transposeA,
         transposeB,
         dtype,
@@ -50,29 +55,34 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
 
 /**
  * The products of training in all operand orders, those with frozen weights layer by layer. Thin ones a step makes for
- * several layers at once: its profile shows those.
+ * several layers at once: its profile shows those. Where panels suit, the products of a step are timed with them too.
  */
 export function gemmParts(setting: Setting): Part[] {
   const { config, rows, seq, r } = setting;
   const n = rows * seq;
   const product = (name: string, shape: ProductShape) => productPart(setting, name, shape);
+  const both = (name: string, panels: 'a' | 'b', shape: ProductShape) => {
+    const width = panels === 'b' ? shape.n : shape.transposeA ? shape.m : shape.k;
+    const suit = panelsSuit(setting.device, [n, width]);
+    return [product(name, shape), ...(suit ? [product(name, { ...shape, panels })] : [])];
+  };
   const frozen = matrixShapes(config).flatMap(([name, out, width]) => [
     product(`x·Wᵀ ${name}`, { m: n, n: out, k: width, transposeB: true }),
     product(`dY·W ${name}`, { m: n, n: width, k: out }),
-    product(`x·Wᵀ + h·Bᵀ, NF4 ${name}`, { m: n, n: out, k: width, transposeB: true, rider: r, frozen: true }),
-    product(`dY·W + dh·A, NF4 ${name}`, { m: n, n: width, k: out, rider: r, frozen: true }),
+    ...both(`x·Wᵀ + h·Bᵀ, NF4 ${name}`, 'a', { m: n, n: out, k: width, transposeB: true, rider: r, frozen: true }),
+    ...both(`dY·W + dh·A, NF4 ${name}`, 'a', { m: n, n: width, k: out, rider: r, frozen: true }),
   ]);
   const thin = matrixShapes(config).flatMap(([name, out, width]) => [
-    product(`x·Aᵀ ${name}`, { m: n, n: r, k: width, transposeB: true }),
-    product(`dY·B ${name}`, { m: n, n: r, k: out }),
-    product(`dYᵀ·h ${name}`, { m: out, n: r, k: n, transposeA: true, dtype: 'f32' }),
-    product(`dhᵀ·x ${name}`, { m: r, n: width, k: n, transposeA: true, dtype: 'f32' }),
+    ...both(`x·Aᵀ ${name}`, 'a', { m: n, n: r, k: width, transposeB: true }),
+    ...both(`dY·B ${name}`, 'a', { m: n, n: r, k: out }),
+    ...both(`dYᵀ·h ${name}`, 'a', { m: out, n: r, k: n, transposeA: true, dtype: 'f32' }),
+    ...both(`dhᵀ·x ${name}`, 'b', { m: r, n: width, k: n, transposeA: true, dtype: 'f32' }),
   ]);
   const [[, , hidden], [, narrow], [, wide]] = matrixShapes(config);
   return [
     ...frozen,
-    product('dY·W + dh·A, NF4 q, k, v', { m: n, n: hidden, k: hidden + 2 * narrow, rider: 3 * r, frozen: true }),
-    product('x + h·Wᵀ + h·Bᵀ, NF4, f32 down', {
+    ...both('dY·W + dh·A, NF4 q, k, v', 'a', { m: n, n: hidden, k: hidden + 2 * narrow, rider: 3 * r, frozen: true }),
+    ...both('x + h·Wᵀ + h·Bᵀ, NF4, f32 down', 'a', {
       m: n,
       n: hidden,
       k: wide,

@@ -9,6 +9,7 @@ import { RopeTable } from '../../src/autograd/rope-table.ts';
 import { ropeInverseFrequencies } from '../../src/formats/rope.ts';
 import { castTo } from '../../src/tensor/copy.ts';
 import { Indices } from '../../src/tensor/indices.ts';
+import { panelsSuit } from '../../src/tensor/panel-matrix.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import type { Part, Setting } from './part.ts';
 
@@ -102,7 +103,7 @@ export function elementwiseParts(setting: Setting): Part[] {
     rmsNormOperation,
     () => ({
       inputs: [castTo(normal.tensor([count, hidden]), 'f32'), Tensor.from(device, new Float32Array(hidden).fill(1))],
-      attributes: { eps: config.rms_norm_eps, dtype: 'f16' as const },
+      attributes: { eps: config.rms_norm_eps, dtype: 'f16' as const, panels: panelsSuit(device, [count, hidden]) },
       needs: [true, false],
     }),
     { group, name: `rmsNorm forward ${count}x${hidden}`, bytes: count * hidden * 6 },
@@ -132,7 +133,7 @@ export function elementwiseParts(setting: Setting): Part[] {
     swigluOperation,
     () => ({
       inputs: [normal.tensor([count, wide]), normal.tensor([count, wide])],
-      attributes: undefined,
+      attributes: { panels: panelsSuit(device, [count, wide]) },
       needs: [true, true],
     }),
     { group, name: `swiglu forward ${count}x${wide}`, bytes: count * wide * 6 },

@@ -45,13 +45,15 @@ function keyOf({ label, params, defines }: TimedCommand): string {
 
 /** Of products on matrix units the tile, the order of the operands, and dtypes of result and addend; else all defines. */
 function variantOf(defines: TimedCommand['defines']): string {
-  const { TM, TN, A_DIRECTION, B_DIRECTION, B_PANELS, C, Y } = defines;
+  const { TM, TN, A_DIRECTION, B_DIRECTION, A_PANELS, B_PANELS, C, Y } = defines;
   if (TM === undefined)
     return Object.entries(defines)
       .flatMap(([name, value]) => (value === '' ? [] : `${name}=${value}`))
       .join(' ');
   const order = `${A_DIRECTION ? 'T' : 'N'}${B_DIRECTION ? 'T' : 'N'}`;
-  return `tile ${TM}x${TN} ${order}${B_PANELS === 'true' ? ' panels' : ''} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
+  const panelsB = B_PANELS === 'true';
+  const panels = A_PANELS === 1 ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
+  return `tile ${TM}x${TN} ${order}${panels} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
 }
 
 /** Of matrix products, by their parameters; batches lie along z. */

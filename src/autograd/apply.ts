@@ -39,5 +39,6 @@ function hollow(like: Tensor): Tensor {
 
 /** Another tensor on the same elements. */
 export function alias(x: Tensor): Tensor {
+  if (x.opaque) throw new Error(`alias: of a tensor [${x.shape}] whose storage is not its elements`);
   return new Tensor(x.device, x.storage, x.dtype, x.shape, x);
 }

@@ -18,7 +18,10 @@ export type Collected = Pick<Gemm, 'addend' | 'into' | 'dtype'>;
 
 /** What a backward pass gets. */
 export interface Backward<A> {
-  /** Gradient of the loss for the output: its shape and dtype, contiguous. Operations with several outputs see `grads`. */
+  /**
+   * Gradient of the loss for the output: its shape and dtype, contiguous, or in panels where {@link Operation.readsPanels}
+   * says so. Operations with several outputs see `grads`.
+   */
   grad: Tensor;
   /** The same for every output; null for one that the loss does not depend on. */
   grads: readonly (Tensor | null)[];
@@ -64,6 +67,8 @@ export interface Operation<A = undefined> {
   backward(context: Backward<A>): (Tensor | null)[];
   /** Whether the backward pass itself adds the gradient of an input, of `count` inputs, to {@link Backward.collected}. */
   collects?(input: number, count: number): boolean;
+  /** Whether gradients may come in panels (src/tensor/panel-matrix.ts): only products read those as they are. */
+  readonly readsPanels?: boolean;
   keeps(needs: readonly boolean[], attributes: A): Keeps;
   /** The operation in double precision, as plainly as possible: the truth for tests. Several outputs follow each other, flat. */
   reference(inputs: readonly Reference[], attributes: A): Reference;

@@ -1,6 +1,7 @@
 import { complain } from '../errors.ts';
 import { castTo, contiguous } from '../tensor/copy.ts';
 import type { HostCopy } from '../tensor/host-copy.ts';
+import { PanelMatrix } from '../tensor/panel-matrix.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -232,8 +233,8 @@ export class Tape {
   }
 
   #unwind(step: Step): void {
-    const grads = step.outputs.map((output) => this.#gradients.get(output) ?? null);
-    if (grads.some((grad) => grad !== null)) {
+    const waiting = step.outputs.map((output) => this.#gradients.get(output) ?? null);
+    if (waiting.some((grad) => grad !== null)) {
       step.inputs[0].device.scope(() => {
         const keeps = step.op.keeps(step.needs, step.attributes);
         for (const index of keeps.inputs) this.#restore(step.inputs[index]);
@@ -243,13 +244,14 @@ export class Tape {
         if (!keeps.output) for (const storage of step.restored.splice(0)) storage.release();
         const { inputs, outputs, saved, attributes, needs } = step;
         const collected = inputs.map((_, i) => this.#collected(step, i));
+        const grads = step.op.readsPanels ? waiting : waiting.map((grad) => grad && contiguous(grad));
         const [grad, output] = [grads[0] as Tensor, outputs[0]];
         const results = step.op.backward({ grad, grads, inputs, output, saved, attributes, needs, collected });
         for (const [i, result] of results.entries())
           if (result && needs[i]) this.#deposit(step, inputs[i], result, collected[i]);
       }, step.op.name);
       for (const output of step.outputs) this.#gradients.delete(output);
-      for (const grad of grads) grad?.storage.release();
+      for (const grad of waiting) grad?.storage.release();
     }
     this.#letGo(step);
   }
@@ -285,13 +287,14 @@ export class Tape {
   }
 
   /**
-   * Adds a gradient for `tensor` to those that wait; kernels can bind what waits.
+   * Adds a gradient for `tensor` to those that wait; kernels can bind what waits, unless it is in panels.
    *
    * @param summed the gradient is the sum with those already
    */
   #add(waiting: Map<Tensor, Tensor | null>, tensor: Tensor, gradient: Tensor, summed = false): void {
     const before = waiting.get(tensor);
-    const own = contiguous(castTo(gradient, tensor.dtype));
+    const cast = castTo(gradient, tensor.dtype);
+    const own = cast instanceof PanelMatrix ? cast : contiguous(cast);
     const total = before && !summed ? sumOf(before, own) : own;
     total.storage.retain();
     before?.storage.release();

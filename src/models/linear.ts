@@ -1,6 +1,9 @@
 import { linear } from '../autograd/ops/linear.ts';
 import { lowRankLinear } from '../autograd/ops/low-rank-linear.ts';
 import type { Adapter } from '../lora/adapter.ts';
+import type { Device } from '../tensor/device.ts';
+import { panelsSuit } from '../tensor/panel-matrix.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** One linear layer without bias: a weight [out, in], frozen or trained, and perhaps an adapter. */
@@ -42,6 +45,20 @@ export function forwardTogether(x: Tensor, linears: readonly Linear[], options: 
   if (layers.length < linears.length || layers.some((layer) => layer.scale !== scale))
     return linears.map((linear) => linear.forward(x, options));
   return lowRankLinear(x, layers, { scale });
+}
+
+/**
+ * Whether layers read inputs of a shape, and gradients of results of a shape, faster in panels: if products alone read
+ * them, as they do without dropout.
+ */
+export function readPanels(
+  linears: readonly Linear[],
+  device: Device,
+  shape: Shape,
+  options: { seed?: number },
+): boolean {
+  const alone = linears.every(({ adapter }) => !adapter || adapter.lowRank?.(options));
+  return alone && panelsSuit(device, shape);
 }
 
 /** FNV-1a: gives each module its own stream of dropout masks. */

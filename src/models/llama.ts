@@ -12,11 +12,12 @@ import type { LlamaConfig } from '../formats/hf-config.ts';
 import { ropeInverseFrequencies } from '../formats/rope.ts';
 import type { Device } from '../tensor/device.ts';
 import { Indices } from '../tensor/indices.ts';
+import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Batch } from './batch.ts';
 import { EMBEDDING } from './init.ts';
 import type { KvCache } from './kv-cache.ts';
-import { forwardTogether, Linear } from './linear.ts';
+import { forwardTogether, Linear, readPanels } from './linear.ts';
 
 /**
  * `f32` computes in f32 throughout; `mixed` keeps residual stream, norms, softmax and loss in f32 and the rest in f16,
@@ -78,11 +79,17 @@ export class LlamaLayer {
     return x.device.scope(() => this.#mlp(attended, pass));
   }
 
-  #attend(x: Tensor, { positions, ranges, table, seed, cache }: Pass): Tensor {
+  #attend(x: Tensor, pass: Pass): Tensor {
+    const { positions, ranges, table, seed, cache } = pass;
     const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: size, rms_norm_eps: eps } = this.config;
     const [count] = x.shape;
-    const normed = rmsNorm(x, this.inputNorm, { eps, dtype: this.compute });
-    const projected = forwardTogether(normed, [this.q, this.k, this.v], { seed });
+    const readers = [this.q, this.k, this.v];
+    const normed = rmsNorm(x, this.inputNorm, {
+      eps,
+      dtype: this.compute,
+      panels: this.#inPanels(readers, x.shape, pass),
+    });
+    const projected = forwardTogether(normed, readers, { seed });
     const q = rope(reshape(projected[0], [count, heads, size]), table, positions);
     const k = rope(reshape(projected[1], [count, groups, size]), table, positions);
     const v = reshape(projected[2], [count, groups, size]);
@@ -91,10 +98,22 @@ export class LlamaLayer {
     return this.o.forward(mixed, { residual: x, dtype: 'f32', seed });
   }
 
-  #mlp(x: Tensor, { seed }: Pass): Tensor {
-    const normed = rmsNorm(x, this.postAttentionNorm, { eps: this.config.rms_norm_eps, dtype: this.compute });
-    const [gate, up] = forwardTogether(normed, [this.gate, this.up], { seed });
-    const hidden = swiglu(gate, up);
+  /** Whether what these layers read is made in panels: not when generating, a few tokens at a time. */
+  #inPanels(linears: readonly Linear[], shape: Shape, { seed, cache }: Pass): boolean {
+    return this.compute === 'f16' && !cache && readPanels(linears, linears[0].weight.device, shape, { seed });
+  }
+
+  #mlp(x: Tensor, pass: Pass): Tensor {
+    const { seed } = pass;
+    const readers = [this.gate, this.up];
+    const normed = rmsNorm(x, this.postAttentionNorm, {
+      eps: this.config.rms_norm_eps,
+      dtype: this.compute,
+      panels: this.#inPanels(readers, x.shape, pass),
+    });
+    const [gate, up] = forwardTogether(normed, readers, { seed });
+    const panels = this.#inPanels([...readers, this.down], gate.shape, pass);
+    const hidden = swiglu(gate, up, { panels });
     return this.down.forward(hidden, { residual: x, dtype: 'f32', seed });
   }
 }

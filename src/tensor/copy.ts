@@ -62,6 +62,7 @@ export const variants: KernelVariant[] = DTYPES.flatMap((from) =>
  * @throws UserError for views that need more than four strides
  */
 export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
+  if (x.opaque) return castTo(x.dense(dtype === 'f16' ? 'f16' : 'f32'), dtype);
   if (x.size === 0) return Tensor.empty(x.device, x.shape, dtype);
   if (x.contiguous && dtype === x.dtype && x.byteOffset % 4 === 0) {
     const y = Tensor.empty(x.device, x.shape, dtype);

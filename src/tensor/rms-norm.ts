@@ -1,5 +1,6 @@
 import { complain } from '../errors.ts';
 import { addInto } from './elementwise.ts';
+import { PanelMatrix } from './panel-matrix.ts';
 import { sharedRowParts } from './parts.ts';
 import { sumDimension } from './reduce.ts';
 import { Tensor } from './tensor.ts';
@@ -42,10 +43,16 @@ const FLOATS = ['f32', 'f16'] as const;
 export const variants: KernelVariant[] = (['plain', 'rows'] as const).flatMap((path) =>
   Object.entries(ENTRIES[path]).flatMap(([entry, names]) =>
     combinations({ X: FLOATS, W: FLOATS, G: FLOATS, Y: FLOATS }).flatMap((dtypes) => {
-      const variant = { kernel: KERNELS[path], entry, defines: { ...dtypes, SUM: 'gradient' } };
+      const defines = { ...dtypes, SUM: 'gradient', ORDER: '' };
+      const variant = { kernel: KERNELS[path], entry, defines };
       const bindings = names.filter((name) => name !== 'addend');
-      const summed = { ...variant, defines: { ...dtypes, SUM: SUMS[path] }, bindings: names };
-      return bindings.length < names.length ? [{ ...variant, bindings }, summed] : [{ ...variant, bindings }];
+      const summed = { ...variant, defines: { ...defines, SUM: SUMS[path] }, bindings: names };
+      const panels = { ...variant, defines: { ...defines, ORDER: '_panels' }, bindings };
+      return [
+        { ...variant, bindings },
+        ...(bindings.length < names.length ? [summed] : []),
+        ...(path === 'rows' && entry === 'forward' && dtypes.Y === 'f16' ? [panels] : []),
+      ];
     }),
   ),
 );
@@ -53,7 +60,7 @@ export const variants: KernelVariant[] = (['plain', 'rows'] as const).flatMap((p
 /** Rows whose weight gradients one invocation adds up; as in kernels/rms_norm.wgsl. */
 const ROWS_PER_BLOCK = 64;
 
-/** Launches an entry point over rows of x; tensors that it does not bind are left out. */
+/** Launches an entry point over rows of x; tensors that it does not bind are left out, and y may be in panels. */
 function launch(
   path: NormPath,
   entry: string,
@@ -63,7 +70,9 @@ function launch(
 ): void {
   const { x, weight, grad, y, addend } = tensors;
   const [rows, width] = x!.shape;
-  const bound = ENTRIES[path][entry].flatMap((name) => (tensors[name] ? [[name, tensors[name]]] : []));
+  const panels = y instanceof PanelMatrix;
+  const stored = (tensor: Tensor) => (tensor instanceof PanelMatrix ? tensor.stored : tensor);
+  const bound = ENTRIES[path][entry].flatMap((name) => (tensors[name] ? [[name, stored(tensors[name])]] : []));
   x!.device.run({
     kernel: KERNELS[path],
     entry,
@@ -73,6 +82,7 @@ function launch(
       G: grad?.dtype ?? 'f32',
       Y: y?.dtype ?? 'f32',
       SUM: addend ? SUMS[path] : 'gradient',
+      ORDER: panels ? '_panels' : '',
     },
     // A power of 4: enough threads to keep a device busy, with some quads each.
     constants: path === 'rows' ? { LANES: width >= 2048 ? 256 : width >= 256 ? 64 : 16 } : {},
@@ -101,10 +111,14 @@ function rowsOf(width: number, tensors: readonly Tensor[]): Tensor[][] {
   return sharedRowParts([statistics, ...matrices]).map(({ rows }) => rows);
 }
 
-/** output = x / rms(x) · weight */
+/** output = x / rms(x) · weight; it may be a matrix in panels, of an x that can be bound as a whole. */
 export function normalize(norm: Norm, output: Tensor): void {
   const { weight, eps } = norm;
   const path = pathFor(norm);
+  if (output instanceof PanelMatrix) {
+    launch('rows', 'forward', eps, { x: norm.x, weight, y: output }, output.shape[0]);
+    return;
+  }
   for (const [statistics, x, y] of rowsOf(weight.size, [norm.x, output])) {
     const tensors = { x, weight, statistics, y };
     if (path === 'rows') launch('rows', 'forward', eps, tensors, x.shape[0]);

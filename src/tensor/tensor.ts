@@ -10,6 +10,8 @@ import type { Storage } from './storage.ts';
 interface Placement {
   strides?: readonly number[];
   offset?: number;
+  /** Whether the storage holds them in another way. */
+  opaque?: boolean;
 }
 
 /**
@@ -28,6 +30,8 @@ export class Tensor {
   readonly size: number;
   /** Whether the elements lie in row-major order without gaps. */
   readonly contiguous: boolean;
+  /** Whether the storage holds something else than the elements, which {@link dense} makes. */
+  readonly opaque: boolean;
   /** First element, counted in elements from the start of the storage. */
   readonly offset: number;
   /** Training state, named as in PyTorch: leaves with `requires_grad` collect into `grad`. */
@@ -42,9 +46,10 @@ export class Tensor {
     this.shape = [...shape];
     this.size = sizeOf(shape);
     const dense = stridesOf(shape);
-    const { strides = dense, offset = 0 } = placement;
+    const { strides = dense, offset = 0, opaque = false } = placement;
     this.strides = strides;
-    this.contiguous = strides === dense || shape.every((n, d) => n === 1 || strides[d] === dense[d]);
+    this.opaque = opaque;
+    this.contiguous = !opaque && (strides === dense || shape.every((n, d) => n === 1 || strides[d] === dense[d]));
     this.offset = offset;
   }
 
@@ -240,7 +245,7 @@ export class Tensor {
 
   /** Stands on the storage of `fresh` from now on: how checkpointing brings a freed activation back. */
   adopt(fresh: Tensor): void {
-    if (!sameShape(fresh.shape, this.shape) || fresh.dtype !== this.dtype)
+    if (!sameShape(fresh.shape, this.shape) || fresh.dtype !== this.dtype || fresh.opaque !== this.opaque)
       throw new Error('adopt: recomputed tensor differs');
     this.#storage = fresh.storage;
   }

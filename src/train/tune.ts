@@ -1,6 +1,6 @@
 import type { Device } from '../tensor/device.ts';
 import { matrixProduct } from '../tensor/gemm/matrix.ts';
-import { panelsSize } from '../tensor/gemm/panels.ts';
+import { panelRows, panelsSize } from '../tensor/gemm/panels.ts';
 import type { Product } from '../tensor/gemm/product.ts';
 import { candidates, keyOf, type ProductShape, type Tiling } from '../tensor/gemm/tilings.ts';
 import { sizeOf } from '../tensor/shape.ts';
@@ -88,7 +88,7 @@ export function timerOn(device: Device, units: 'matrix' | 'emulated' = 'matrix')
 
 /** A product of such a shape, of numbers between −1/16 and 1/16. */
 function productOf(device: Device, shape: ProductShape): Product {
-  const { transposeA, transposeB, panels, batch, m, n, k, rider, y, addend } = shape;
+  const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y, addend } = shape;
   const numbers = Float32Array.from(
     { length: BLOCK },
     (_, i) => ((Math.imul(i, 0x9e3779b1) >>> 8) / 2 ** 24 - 0.5) / 8,
@@ -107,11 +107,12 @@ function productOf(device: Device, shape: ProductShape): Product {
   const left = (depth: number, ...lead: number[]) => filled('f16', ...lead, ...(transposeA ? [depth, m] : [m, depth]));
   const right = (depth: number, ...lead: number[]) => filled('f16', ...lead, ...(transposeB ? [n, depth] : [depth, n]));
   return {
-    a: left(k, batch),
-    b: panels ? filled('f16', 1, panelsSize(n, k)) : right(k, batch),
+    a: panelsA ? filled('f16', 1, transposeA ? panelRows(k) * m : panelRows(m) * k) : left(k, batch),
+    b: panelsB ? filled('f16', 1, panelsSize(n, k)) : right(k, batch),
     transposeA,
     transposeB,
-    panels,
+    panelsA,
+    panelsB,
     rider: rider > 0 ? { a: left(rider), b: right(rider) } : null,
     alpha: 1,
     y: filled(y as 'f16' | 'f32', batch, m, n),

@@ -137,7 +137,7 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
         { shape, dtype },
         { shape, dtype },
       ],
-      attributes: undefined,
+      attributes: {},
     });
   });
 
@@ -158,7 +158,7 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
         { shape: [5, 13], dtype },
         { shape: [5, 13], dtype },
       ],
-      attributes: undefined,
+      attributes: {},
     });
     await checkOp(rmsNormOperation, {
       device,

@@ -37,7 +37,7 @@ describe.each(['f32', 'f16'] as const)('%s', (dtype) => {
 
   test('swiglu', async () => {
     const input = { shape: [61, 67], dtype };
-    await checkOp(swigluOperation, { device, inputs: [input, input], attributes: undefined, probes: 8 });
+    await checkOp(swigluOperation, { device, inputs: [input, input], attributes: {}, probes: 8 });
   });
 
   test('dropout: the mask is that of the whole tensor', async () => {

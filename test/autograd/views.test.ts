@@ -96,7 +96,7 @@ function cases(n: number): Case[] {
         [n, 5],
         [n, 5],
       ],
-      undefined,
+      {},
     ),
     of(dropoutOperation, [[n, 5]], { p: 0.4, seed: 3 }),
     of(embeddingOperation, [[9, 6]], { ids: numbers(n, 9), dtype: 'f32' }),

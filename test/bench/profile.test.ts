@@ -31,9 +31,10 @@ test('commands are summed by kernel, shape and variant, the longest first', () =
 
 test('products on matrix units are named by tile, order and dtypes', () => {
   const defines = { UNITS: 'matrix', TM: 128, TN: 160, A_DIRECTION: '', B_DIRECTION: '_transposed', B_PANELS: 'true' };
-  const key = (more: Record<string, string>) =>
+  const key = (more: Record<string, string | number>) =>
     profileOf([command('gemm:main', 1, { defines: { ...defines, ...more } })])[0].key;
   expect(key({ C: 'none', Y: 'f16' })).toBe('gemm:main tile 128x160 NT panels f16');
+  expect(key({ A_PANELS: 1, C: 'none', Y: 'f16' })).toBe('gemm:main tile 128x160 NT panels of both f16');
   expect(key({ B_PANELS: 'false', C: 'own_f32', Y: 'f32' })).toBe('gemm:main tile 128x160 NT f32 + own_f32');
 });
 

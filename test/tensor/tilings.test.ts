@@ -10,6 +10,7 @@ import {
   keyOf,
   type ProductShape,
   serves,
+  suits,
   TILE_NAMES,
   TILES,
   type Tiling,
@@ -23,7 +24,8 @@ import { temporaryDirectory } from '../support/model-files.ts';
 const shape = (values: Partial<ProductShape>): ProductShape => ({
   transposeA: false,
   transposeB: false,
-  panels: false,
+  panelsA: false,
+  panelsB: false,
   batch: 1,
   m: 8192,
   n: 4096,
@@ -40,7 +42,9 @@ describe('keys', () => {
       {},
       { transposeA: true },
       { transposeB: true },
-      { panels: true },
+      { panelsA: true },
+      { panelsB: true },
+      { panelsA: true, panelsB: true },
       { batch: 2 },
       { m: 4096 },
       { n: 4104 },
@@ -52,9 +56,11 @@ describe('keys', () => {
       { addend: 'own' },
     ];
     expect(new Set(others.map((values) => keyOf(shape(values)))).size).toBe(others.length);
-    expect(keyOf(shape({ panels: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
+    expect(keyOf(shape({ panelsB: true, rider: 16, y: 'f32', addend: 'f32' }))).toBe(
       'NN 8192x4096x4096 panels rider f32 + f32',
     );
+    expect(keyOf(shape({ panelsA: true }))).toBe('NN 8192x4096x4096 panels of a f16');
+    expect(keyOf(shape({ panelsA: true, panelsB: true }))).toBe('NN 8192x4096x4096 panels of both f16');
   });
 
   test('are the same for batches of a few tokens more or less', () => {
@@ -72,14 +78,14 @@ test('what is taken where nothing was measured', () => {
     const { tile, splits, tail } = defaultTiling(shape(values));
     return `${tile}/${splits}${tail ? ' tail' : ''}`;
   };
-  expect(taken({ n: 14336, panels: true })).toBe('128x160/1'); // 21.8 rounds of workgroups
-  expect(taken({ panels: true })).toBe('128x160/3 tail'); // 6.3 rounds: of the last a third is left
+  expect(taken({ n: 14336, panelsB: true })).toBe('128x160/1'); // 21.8 rounds of workgroups
+  expect(taken({ panelsB: true })).toBe('128x160/3 tail'); // 6.3 rounds: of the last a third is left
   expect(taken({})).toBe('160x128/3 tail');
   expect(taken({ m: 4096 })).toBe('160x128/6 tail');
-  expect(taken({ panels: true, k: 64 })).toBe('128x160/1'); // Parts of so little depth would cost more than they save.
+  expect(taken({ panelsB: true, k: 64 })).toBe('128x160/1'); // Parts of so little depth would cost more than they save.
   expect(taken({ m: 512, n: 1024 })).toBe('128x128/8');
   expect(taken({ m: 16 })).toBe('16x128/16');
-  expect(taken({ m: 16, panels: true, k: 64 })).toBe('16x128/1');
+  expect(taken({ m: 16, panelsB: true, k: 64 })).toBe('16x128/1');
   expect(taken({ n: 16 })).toBe('128x16/8');
   expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
   expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
@@ -87,7 +93,7 @@ test('what is taken where nothing was measured', () => {
 });
 
 test('what is kept is not taken where its parts would fill the memory', () => {
-  const large = shape({ transposeB: true, panels: true, k: 14336 });
+  const large = shape({ transposeB: true, panelsB: true, k: 14336 });
   const tail = false;
   expect(serves({ tile: '128x128', splits: 1, tail }, large)).toBe(true);
   for (const splits of [2, 128, 65535]) expect(serves({ tile: '128x128', splits, tail }, large)).toBe(false);
@@ -98,8 +104,47 @@ test('what is kept is not taken where its parts would fill the memory', () => {
     for (const tiling of candidates(sizes)) expect(serves(tiling, sizes)).toBe(true);
 });
 
+describe('operands in panels', () => {
+  const suited = (values: Partial<ProductShape>) => TILE_NAMES.filter((tile) => suits(tile, shape(values)));
+  const whole = ['128x128', '128x160', '160x128', '64x128', '64x64'];
+
+  test('are read by tiles of whole panels', () => {
+    expect(suited({})).toEqual(TILE_NAMES);
+    expect(suited({ panelsA: true, m: 133 })).toEqual([...whole, '128x16']);
+    expect(suited({ panelsB: true, n: 200 })).toEqual([...whole, '16x128']);
+    expect(suited({ panelsA: true, panelsB: true })).toEqual(whole);
+  });
+
+  test('end with their last panel where they lie across the depth', () => {
+    const turned = { transposeA: true, k: 133 };
+    const without = (tile: string) => whole.filter((other) => other !== tile);
+    expect(suited({ ...turned, panelsA: true })).toEqual([...without('160x128'), '128x16']);
+    expect(suited({ ...turned, panelsB: true })).toEqual([...without('128x160'), '16x128']);
+    expect(suited({ ...turned, panelsA: true, m: 1280 })).toContain('160x128');
+  });
+
+  test('never get a tile that does not suit', () => {
+    for (const [panelsA, panelsB, transposeA] of [
+      [true, false, false],
+      [true, true, false],
+      [true, false, true],
+      [false, true, true],
+      [true, true, true],
+    ])
+      for (const [m, n, k] of [
+        [128, 128, 128],
+        [8192, 14336, 4096],
+        [14336, 128, 8191],
+        [1024, 4096, 8192],
+      ]) {
+        const sizes = shape({ panelsA, panelsB, transposeA, m, n, k });
+        for (const { tile } of candidates(sizes)) expect(suits(tile, sizes)).toBe(true);
+      }
+  });
+});
+
 describe('candidates', () => {
-  const shapes: Partial<ProductShape>[] = [{}, { m: 16 }, { n: 16 }, { n: 16, panels: true }, { m: 1, n: 1, k: 1 }];
+  const shapes: Partial<ProductShape>[] = [{}, { m: 16 }, { n: 16 }, { n: 16, panelsB: true }, { m: 1, n: 1, k: 1 }];
   test.each([...shapes, { m: 16, k: 8192, transposeA: true }, { batch: 40, m: 70, n: 77, k: 40 }])(
     'of %j',
     (values) => {
@@ -109,7 +154,7 @@ describe('candidates', () => {
       const names = found.map(({ tile, splits, tail }) => `${tile}/${splits}/${tail}`);
       expect(new Set(names).size).toBe(names.length);
       for (const { tile, splits } of found) {
-        if (sizes.panels) expect(TILES[tile].TN % 32).toBe(0);
+        if (sizes.panelsB) expect(TILES[tile].TN % 32).toBe(0);
         expect(evenSplits(sizes.k, splits).splits).toBe(splits);
       }
     },
@@ -146,10 +191,10 @@ describe('products', () => {
     { tiling: { tile: '16x128' as const, splits: 3, tail: true }, m: 4250, n: 24, k: 136, r: 16 },
     { tiling: { tile: '128x16' as const, splits: 2, tail: true }, m: 40, n: 4254, k: 136, r: 0 },
   ];
-  const panelsKey = keyOf(shape({ m: 5, n: 72, k: 200, panels: true, y: 'f32' }));
+  const panelsKey = keyOf(shape({ m: 5, n: 72, k: 200, panelsB: true, y: 'f32' }));
   /** Tiles that begin in one panel and end in another, and go beyond the last: 7 panels, tiles of 5. */
   const wide = { m: 130, n: 200, k: 72 };
-  const wideKey = keyOf(shape({ ...wide, panels: true, y: 'f32' }));
+  const wideKey = keyOf(shape({ ...wide, panelsB: true, y: 'f32' }));
   let device: Device;
   let path: GemmPath;
 

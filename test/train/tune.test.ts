@@ -48,12 +48,14 @@ describe('products of a rehearsed step', () => {
     expect(new Set(keys).size).toBe(keys.length);
     // 220 tokens: those of the two longest rows.
     const expected = [
-      'NT 256x24x256 f16', // h of q, k and v together
-      'NT 256x512x256 panels rider f16', // gate and up
-      'NT 256x256x512 panels rider f32 + f32', // down, with the residual
-      'NN 256x256x512 panels rider f16 + f16', // dx of gate and up together
-      'TN 512x8x256 f32', // dB
-      'TN 512x8x256 f32 + own', // the same in the second micro-batch
+      'NT 256x24x256 panels of a f16', // h of q, k and v together
+      'NT 256x512x256 panels of both rider f16', // gate and up
+      'NT 256x256x512 panels of both rider f32 + f32', // down, with the residual
+      'NN 256x256x512 panels of both rider f16 + f16', // dx of gate and up together
+      'TN 512x8x256 panels of a f32', // dB
+      'TN 512x8x256 panels of a f32 + own', // the same in the second micro-batch
+      'TN 16x256x256 panels f32', // dA of gate and up
+      'TN 8x256x256 f32', // of the layer that reads attention, whose result lies in rows
       'NN 1024x224x256 f32', // logits
       'TN 256x256x1024 f32', // their gradient
     ];
@@ -85,7 +87,8 @@ describe('tuning', () => {
   const shape: ProductShape = {
     transposeA: false,
     transposeB: true,
-    panels: false,
+    panelsA: false,
+    panelsB: false,
     batch: 1,
     m: 16,
     n: 2048,
@@ -131,7 +134,8 @@ test('the timer measures each tiling of a product with all that goes with it', a
   const product: ProductShape = {
     transposeA: false,
     transposeB: false,
-    panels: true,
+    panelsA: false,
+    panelsB: true,
     batch: 1,
     m: 9,
     n: 72,

@@ -1,5 +1,6 @@
 import { castTo, contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
+import { inPanels, PanelMatrix, panelsSuit } from '../../tensor/panel-matrix.ts';
 import { sizeOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { apply } from '../apply.ts';
@@ -16,9 +17,22 @@ export interface LinearOptions {
   dtype?: Float;
 }
 
-/** x as a matrix of its last dimension's rows. */
+/** x as a matrix of its last dimension's rows; one in panels as it is, for products alone. */
 export const rowsOf = (x: Tensor) =>
-  (x.contiguous ? x : contiguous(x)).view([sizeOf(x.shape.slice(0, -1)), x.shape[x.shape.length - 1]]);
+  (x.contiguous || x instanceof PanelMatrix ? x : contiguous(x)).view([
+    sizeOf(x.shape.slice(0, -1)),
+    x.shape[x.shape.length - 1],
+  ]);
+
+/**
+ * The gradient of a layer's result as products take it. One in f32 for f16 operands is rounded, so that all products run on
+ * matrix units: to panels, if they read these faster.
+ */
+export function gradientRows(grad: Tensor, compute: Float): Tensor {
+  const rows = rowsOf(grad);
+  if (grad.dtype !== compute && compute === 'f16' && panelsSuit(grad.device, rows.shape)) return inPanels([rows]);
+  return castTo(rows, compute);
+}
 
 /** The weight as `gemm` takes it: quantised, or dense in the dtype of the products. */
 export const operand = (weight: Tensor, compute: Float) =>
@@ -56,8 +70,7 @@ export const linearOperation = operation<LinearOptions>({
 
   backward({ grad, inputs: [x, weight], attributes: { scale = 1 }, needs, collected }) {
     const compute = x.dtype as Float;
-    // A gradient in f32 for f16 operands is rounded, so that both products run on matrix units.
-    const dy = rowsOf(castTo(grad, compute));
+    const dy = gradientRows(grad, compute);
     const dx = needs[0]
       ? gemm({ a: dy, b: operand(weight, compute), alpha: scale, ...collected[0] }).view(x.shape)
       : null;
@@ -66,6 +79,7 @@ export const linearOperation = operation<LinearOptions>({
   },
 
   collects: (input) => input < 2,
+  readsPanels: true,
 
   reference([x, weight, residual], { scale = 1 }) {
     const [out, width] = weight.shape;

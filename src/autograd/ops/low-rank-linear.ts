@@ -1,12 +1,13 @@
-import { castTo, contiguous } from '../../tensor/copy.ts';
+import { contiguous } from '../../tensor/copy.ts';
 import { gemm } from '../../tensor/gemm/gemm.ts';
 import { adjoined, concatenate } from '../../tensor/join.ts';
+import { inPanels, panelsSuit } from '../../tensor/panel-matrix.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { applyAll } from '../apply.ts';
 import { checkDtypes, checkShape } from '../checks.ts';
 import { type Collected, operation } from '../operation.ts';
 import { type Reference, referenceOf } from '../reference.ts';
-import { operand, rowsOf } from './linear.ts';
+import { gradientRows, operand, rowsOf } from './linear.ts';
 
 type Float = 'f32' | 'f16';
 
@@ -90,8 +91,7 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     const layers = layersOf(inputs);
     const [wanted, targets] = [layersOf(needs), layersOf(collected)];
     const compute = x.dtype as Float;
-    // A gradient in f32 for f16 operands is rounded, so that all products run on matrix units.
-    const dys = grads.map((grad) => grad && rowsOf(castTo(grad, compute)));
+    const dys = grads.map((grad) => grad && gradientRows(grad, compute));
     const dlow = dys.map((dy, i) => {
       const used = needs[0] || wanted[i][1];
       return dy && used ? gemm({ a: dy, b: operand(layers[i][2], compute), alpha: scale, dtype: compute }) : null;
@@ -113,6 +113,7 @@ export const lowRankLinearOperation = operation<LowRankLinearOptions>({
     ];
   },
 
+  readsPanels: true,
   // All but the residual.
   collects: (input, count) => input <= 3 * Math.floor((count - 1) / 3),
 
@@ -159,7 +160,7 @@ function inputGradient(
     if (stack) {
       const downs = layers.map(([, down]) => operand(down, dys[0].dtype as Float));
       const rider = { a: concatenate(dlow, 1), b: adjoined(downs) ?? concatenate(downs, 0) };
-      return gemm({ a: concatenate(dys, 1), b: stack, rider, ...collected });
+      return gemm({ a: sideBySide(dys), b: stack, rider, ...collected });
     }
   }
   let sum: Tensor | undefined;
@@ -171,6 +172,14 @@ function inputGradient(
     sum = gemm({ a, b: operand(weight, a.dtype as Float), rider, ...collected, addend });
   }
   return sum as Tensor; // The tape asks only where an output has a gradient.
+}
+
+/** Gradients of several results as one operand: in panels, if products read those faster. */
+function sideBySide(dys: readonly Tensor[]): Tensor {
+  const [{ device, dtype, shape }] = dys;
+  const together = [shape[0], dys.reduce((width, dy) => width + dy.shape[1], 0)];
+  const suit = dtype === 'f16' && [together, ...dys.map((dy) => dy.shape)].every((each) => panelsSuit(device, each));
+  return suit ? inPanels(dys) : concatenate(dys, 1);
 }
 
 /** dA = dhᵀ · x of every layer; one product for all whose places lie one after the other. */

@@ -1,5 +1,7 @@
+import { complain } from '../../errors.ts';
 import { castTo, contiguous } from '../../tensor/copy.ts';
 import { addInto } from '../../tensor/elementwise.ts';
+import { PanelMatrix } from '../../tensor/panel-matrix.ts';
 import { type NormPath, normalize, normGradients } from '../../tensor/rms-norm.ts';
 import { Tensor } from '../../tensor/tensor.ts';
 import { apply } from '../apply.ts';
@@ -11,6 +13,8 @@ export interface RmsNormOptions {
   eps: number;
   /** Dtype of the result; that of x if left out. */
   dtype?: 'f32' | 'f16';
+  /** Makes a result in f16 in panels, for a matrix whose readers are products: see `readPanels` of linear layers. */
+  panels?: boolean;
   /** Forced by tests; chosen by width if left out. */
   path?: NormPath;
 }
@@ -20,14 +24,21 @@ export const rmsNormOperation = operation<RmsNormOptions>({
   name: 'rmsNorm',
   cheap: true,
 
-  check([x, weight]) {
+  check([x, weight], { panels, dtype = x.dtype }) {
     checkDtypes('rmsNorm', [x, weight], ['f32', 'f16']);
+    if (panels && dtype !== 'f16')
+      throw complain({
+        where: 'rmsNorm: panels',
+        got: `a result in ${dtype}`,
+        expected: 'f16',
+        remedy: 'leave panels out',
+      });
     checkShape('rmsNorm', 'weight', weight.shape, [x.shape[x.shape.length - 1]]);
   },
 
-  forward(inputs, { eps, path, dtype = inputs[0].dtype as 'f32' | 'f16' }) {
+  forward(inputs, { eps, path, panels, dtype = inputs[0].dtype as 'f32' | 'f16' }) {
     const [x, weight] = inputs.map(contiguous);
-    const output = Tensor.empty(x.device, x.shape, dtype);
+    const output = panels ? PanelMatrix.empty(x.device, x.shape) : Tensor.empty(x.device, x.shape, dtype);
     normalize({ x, weight, eps, path }, output);
     return { output };
   },

@@ -1,6 +1,7 @@
 import { complain } from '../../errors.ts';
 import { castTo, contiguous } from '../copy.ts';
 import type { DType } from '../dtype.ts';
+import { PanelMatrix } from '../panel-matrix.ts';
 import { rowParts } from '../parts.ts';
 import { sizeOf } from '../shape.ts';
 import { Tensor } from '../tensor.ts';
@@ -12,9 +13,9 @@ import type { Product } from './product.ts';
 export type GemmPath = 'matrix' | 'emulated' | 'portable';
 
 export interface Gemm {
-  /** [..., M, K], or [..., K, M] with transposeA; f32 or f16. */
+  /** [..., M, K], or [..., K, M] with transposeA; f32 or f16, or a {@link PanelMatrix}. */
   a: Tensor;
-  /** [..., K, N], or [..., N, K] with transposeB; f32 or f16. */
+  /** [..., K, N], or [..., N, K] with transposeB; f32, f16 or opaque: NF4, or a {@link PanelMatrix}. */
   b: Tensor;
   transposeA?: boolean;
   transposeB?: boolean;
@@ -63,22 +64,23 @@ export function gemm(options: Gemm): Tensor {
       });
     checkInto(options, batch * m * n);
     checkRider(options, batch, m, n);
-    // Panels cannot be cut along the batch, nor along the depth as a large transposed operand has to be.
-    const panels = path === 'portable' || batch > 1 || transposeA ? null : options.b.panels(transposeB);
     // A kernel thread stores pairs: rows of an odd width would share words.
     const direct = dtype === 'f32' || n % 2 === 0;
     const y = into?.view([batch, m, n]) ?? Tensor.empty(a.device, [batch, m, n], direct ? dtype : 'f32');
     const collects = into !== undefined && addend === into;
+    const right = path === 'portable' || batch > 1 ? null : rightPanels(options, [y, addend]);
+    const b =
+      right ?? contiguous(denseOperand(options.b, a.dtype)).view([batchOf(options.b), ...options.b.shape.slice(-2)]);
+    const left = path === 'portable' || batch > 1 ? null : activationPanels(a, [b, y, addend]);
     if (y.size > 0)
       withRider(
         {
-          a: contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
+          a: left ?? contiguous(a).view([batchOf(a), ...a.shape.slice(-2)]),
           transposeA,
-          b:
-            panels ??
-            contiguous(denseOperand(options.b, a.dtype)).view([batchOf(options.b), ...options.b.shape.slice(-2)]),
+          b,
           transposeB,
-          panels: panels !== null,
+          panelsA: left !== null,
+          panelsB: right !== null,
           rider: rider ? { a: contiguous(rider.a), b: contiguous(rider.b) } : null,
           alpha,
           y,
@@ -99,6 +101,17 @@ export function gemm(options: Gemm): Tensor {
 /** A frozen operand as the kernels of a path take it where they do not take its panels. */
 function denseOperand(b: Tensor, dtype: DType): Tensor {
   return b.dtype === 'u8' ? b.dense(dtype as 'f32' | 'f16') : b;
+}
+
+/** Activations as they lie in panels, which are not cut: null where the product has to be, and for other tensors. */
+function activationPanels(x: Tensor, others: readonly (Tensor | undefined)[]): Tensor | null {
+  return x instanceof PanelMatrix && !others.some(isLarge) ? x.stored : null;
+}
+
+/** b in panels. A frozen weight's cannot be cut along the depth, as a large transposed operand has to be. */
+function rightPanels({ a, b, transposeA, transposeB = false }: Gemm, others: readonly (Tensor | undefined)[]) {
+  if (!transposeA) return b.panels(transposeB);
+  return transposeB ? null : activationPanels(b, [a, ...others]);
 }
 
 function checkInto({ into, dtype }: Gemm, size: number): void {
@@ -142,7 +155,15 @@ function withRider(product: Product, path: GemmPath): void {
   const first = Tensor.empty(a.device, y.shape);
   const alone = { ...product, rider: null, collects: false };
   const [, depth] = matrixOf(rider.a, transposeA);
-  const thin = { ...alone, a: batched(rider.a), b: batched(rider.b), panels: false, k: depth, alpha: 1 };
+  const thin = {
+    ...alone,
+    a: batched(rider.a),
+    b: batched(rider.b),
+    panelsA: false,
+    panelsB: false,
+    k: depth,
+    alpha: 1,
+  };
   splitProduct({ ...thin, y: first, addend: collects ? y : addend }, path);
   splitProduct({ ...alone, addend: first }, path);
 }
@@ -162,7 +183,7 @@ function pathFor({ a, b }: Gemm): GemmPath {
   return halves && usableMatrixShape(a.device.capabilities) ? 'matrix' : 'portable';
 }
 
-const isLarge = (x: Tensor | null) => x !== null && x.bytes > x.device.capabilities.maxBindingBytes - 16;
+const isLarge = (x: Tensor | null | undefined) => x != null && x.bytes > x.device.capabilities.maxBindingBytes - 16;
 
 const exceedsBinding = ({ a, b, y, addend }: Product) => [a, b, y, addend].some(isLarge);
 

@@ -34,7 +34,8 @@ interface Choice {
   shape: TileShape;
   transposeA: boolean;
   transposeB: boolean;
-  panels: boolean;
+  panelsA: boolean;
+  panelsB: boolean;
   /** Whether no operand's buffer is bound elsewhere in the launch. */
   alone: boolean;
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
@@ -57,10 +58,11 @@ function chunksAcross(inner: number, panels: boolean): number {
   return panels || INVOCATIONS % row !== 0 ? PANEL_COLUMNS / 8 : row;
 }
 
-function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, shares, whole, C, Y, units }: Choice) {
-  const { TM, TN, WM, WN } = shape;
+function kernelOf(choice: Choice) {
+  const { transposeA, transposeB, panelsA, panelsB, alone, edges, rider, shares, whole, C, Y, units } = choice;
+  const { TM, TN, WM, WN } = choice.shape;
   const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
-  const turnsB = transposeB && !panels;
+  const turnsB = transposeB && !panelsB;
   const [aInner, bInner] = [transposeA ? TM : TILE_DEPTH, turnsB ? TILE_DEPTH : TN];
   return {
     kernel: 'gemm_matrix.wgsl',
@@ -75,13 +77,16 @@ function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, 
       FN: WN / 16,
       A_INNER: aInner,
       B_INNER: bInner,
-      A_ACROSS: chunksAcross(aInner, false),
-      B_ACROSS: chunksAcross(bInner, panels),
+      A_ACROSS: chunksAcross(aInner, panelsA),
+      B_ACROSS: chunksAcross(bInner, panelsB),
       A_DIRECTION: transposeA ? '_transposed' : '',
       B_DIRECTION: turnsB ? '_transposed' : '',
       A_PASSES: passes(TM),
       B_PASSES: passes(TN),
-      B_PANELS: String(panels),
+      A_ROWS: panelsA ? 0 : 1,
+      A_PANELS: panelsA ? 1 : 0,
+      B_PANELS: String(panelsB),
+      B_ZEROS: String(panelsB && !transposeA),
       ACCESS: alone ? 'read_write' : 'read',
       M_WHOLE: String(whole.m),
       N_WHOLE: String(whole.n),
@@ -117,27 +122,37 @@ export const variants: KernelVariant[] = [
     combinations({
       a: ['plain', 'transposed'],
       b: ['plain', 'transposed'],
-      panels: ['yes', ''],
+      panels: ['', 'a', 'b', 'ab'],
       edges: ['aligned', 'ragged'],
       rider: ['0', '16', '32', '48'],
       SHARES: ['yes', 'no'],
       output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
-      .filter(({ panels, edges, a, rider }) => !(panels && edges === 'ragged') && (rider === '0' || a === 'plain'))
+      .map((variant) => ({
+        ...variant,
+        panelsA: variant.panels.includes('a'),
+        panelsB: variant.panels.includes('b'),
+        transposeA: variant.a !== 'plain',
+      }))
+      .filter(({ panelsB, edges }) => !panelsB || edges === 'aligned')
+      .filter(({ rider, transposeA }) => rider === '0' || !transposeA)
       .filter(({ SHARES, output }) => SHARES === 'no' || output === 'none f16')
-      .filter(({ panels, b }) => !panels || (suits(tile, true) && b === 'plain'))
-      .map(({ a, b, panels, edges, rider, SHARES, output }) => {
+      .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
+      .filter(({ panelsB, b }) => !panelsB || b === 'plain')
+      .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
+      .map(({ transposeA, b, panelsA, panelsB, edges, rider, SHARES, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
         return {
           ...kernelOf({
             shape: TILES[tile],
-            transposeA: a !== 'plain',
+            transposeA,
             transposeB: b !== 'plain',
-            panels: panels !== '',
+            panelsA,
+            panelsB,
             alone: Y === 'f32',
-            edges: { A: e, B: e, R: e, Y: e },
+            edges: { A: panelsA ? 'aligned' : e, B: e, R: e, Y: e },
             rider: Number(rider),
             shares: SHARES === 'yes',
             whole: { m: even, n: even, k: even },
@@ -189,12 +204,12 @@ function tilingFor(product: Product): Tiling {
  * @param tiling tried by the tuner; the one kept for such products, or the default, if left out
  */
 export function matrixProduct(product: Product, units: 'matrix' | 'emulated', tiling = tilingFor(product)): void {
-  const { a, transposeA, b, transposeB, panels, alpha, y, column, batch, m, n, k } = product;
+  const { a, transposeA, b, transposeB, panelsA, panelsB, alpha, y, column, batch, m, n, k } = product;
   const { device } = a;
   const shape = TILES[tiling.tile];
   const r = product.rider?.a.shape[1] ?? 0;
   // Panels have one direction, and the rider goes the same way: [r, n].
-  const turns = panels && transposeB;
+  const turns = panelsB && transposeB;
   const [rows, columns] = [Math.ceil(m / shape.TM), Math.ceil(n / shape.TN)];
   const { share, splits } = evenSplits(k, tiling.splits);
   const groups = rows * columns;
@@ -220,11 +235,12 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
         shape,
         transposeA,
         transposeB,
-        panels,
+        panelsA,
+        panelsB,
         alone: areApart(Object.values(bound)),
         edges: {
-          A: edgesOf(transposeA ? m : k),
-          B: panels ? 'aligned' : edgesOf(transposeB ? k : n),
+          A: panelsA ? 'aligned' : edgesOf(transposeA ? m : k),
+          B: panelsB ? 'aligned' : edgesOf(transposeB ? k : n),
           R: edgesOf(r, transposeB && !turns ? 0 : n),
           Y: output,
         },

@@ -3,7 +3,7 @@ import type { ProductShape, ProductSizes } from './tilings.ts';
 
 /** A matrix product as kernels see it: dense operands of rank three that each fit one binding. */
 export interface Product extends ProductSizes {
-  /** [batch, m, k], or [batch, k, m] if transposed; batch may be 1 for all. */
+  /** [batch, m, k], or [batch, k, m] if transposed; batch may be 1 for all. Or in panels, see panels.ts. */
   a: Tensor;
   /** [batch, k, n], or [batch, n, k] if transposed; batch may be 1 for all. Or in panels, see panels.ts. */
   b: Tensor;
@@ -20,10 +20,10 @@ export interface Product extends ProductSizes {
 }
 
 export function shapeOf(product: Product): ProductShape {
-  const { transposeA, transposeB, panels, batch, m, n, k, y } = product;
+  const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, y } = product;
   const addend = product.collects ? 'own' : (product.addend?.dtype ?? 'none');
   const rider = product.rider?.a.shape[1] ?? 0;
-  return { transposeA, transposeB, panels, batch, m, n, k, rider, y: y.dtype, addend };
+  return { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y: y.dtype, addend };
 }
 
 /** Bindings of a product's kernel, for lists of variants. */

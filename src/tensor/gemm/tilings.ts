@@ -49,8 +49,10 @@ export interface ProductSizes {
   /** a is [k, m], b is [n, k]. */
   transposeA: boolean;
   transposeB: boolean;
-  /** b lies in panels, see panels.ts. */
-  panels: boolean;
+  /** a lies in panels, see panels.ts. */
+  panelsA: boolean;
+  /** b lies in panels: those of a frozen weight, with room for tiles beyond the last, or with transposeA just its own. */
+  panelsB: boolean;
   batch: number;
   m: number;
   n: number;
@@ -78,19 +80,27 @@ const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
  * The name under which a product's tiling is kept. Sizes that vary with the tokens of a batch are rounded up to a power of
  * two: m, and the depth of a transposed a.
  */
-export function keyOf({ transposeA, transposeB, panels, batch, m, n, k, rider, y, addend }: ProductShape): string {
+export function keyOf(shape: ProductShape): string {
+  const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y, addend } = shape;
   const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
   const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
-  return `${order} ${size}${panels ? ' panels' : ''}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
+  const panels = panelsA ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
+  return `${order} ${size}${panels}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
 }
 
 /** Tiles along the depth; a depth of 0 is one tile of zeros. */
 export const depthTiles = (k: number) => Math.max(1, Math.ceil(k / TILE_DEPTH));
 
-/** Operands in panels are read by kernels whose tiles are whole panels wide. */
-export const suits = (tile: TileName, panels: boolean) => !panels || TILES[tile].TN % PANEL_COLUMNS === 0;
+type Sizes = Omit<ProductSizes, 'transposeB'>;
 
-type Sizes = Pick<ProductShape, 'm' | 'n' | 'k' | 'batch' | 'panels'>;
+/**
+ * Operands in panels are read by kernels whose tiles are whole panels wide and, where they lie across the depth with
+ * nothing behind them, end with the last panel.
+ */
+export function suits(tile: TileName, { transposeA, panelsA, panelsB, m, n }: Sizes): boolean {
+  const fits = (side: number, size: number) => side % PANEL_COLUMNS === 0 && (!transposeA || size % side === 0);
+  return (!panelsA || fits(TILES[tile].TM, m)) && (!panelsB || fits(TILES[tile].TN, n));
+}
 
 const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
   Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
@@ -111,7 +121,7 @@ const mostByGroups = (tile: TileName, tail: boolean, sizes: Sizes) =>
 
 /** Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. */
 export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
-  suits(tile, sizes.panels) && splits <= mostByGroups(tile, tail, sizes);
+  suits(tile, sizes) && splits <= mostByGroups(tile, tail, sizes);
 
 /**
  * The large tiles, and how fast the workgroups that run side by side compute with them beside the first, as measured: a
@@ -139,8 +149,9 @@ function tailSplits(tile: TileName, sizes: Sizes): { splits: number; rounds: num
 }
 
 function largeTiling(sizes: Sizes): Tiling {
-  const times = Object.entries(LARGE[sizes.panels ? 'panels' : 'rows']).map(([name, speed]) => {
-    const tile = name as TileName;
+  const large = Object.entries(LARGE[sizes.panelsB ? 'panels' : 'rows']) as [TileName, number][];
+  const suited = large.filter(([tile]) => suits(tile, sizes));
+  const times = suited.map(([tile, speed]) => {
     const { splits, rounds } = tailSplits(tile, sizes);
     return { tile, splits, tail: splits > 1, time: (rounds * TILES[tile].TM * TILES[tile].TN) / speed };
   });
@@ -150,10 +161,10 @@ function largeTiling(sizes: Sizes): Tiling {
 
 /** What is taken where nothing was measured: the largest tiles that leave enough work for all parts of the GPU, when workgroups may share the depth. */
 export function defaultTiling(sizes: Sizes): Tiling {
-  const { m, n, k, panels } = sizes;
+  const { m, n, k, panelsB } = sizes;
   const depth = Math.max(1, Math.floor(depthTiles(k) / LEAST_TILES));
   const large = groupsOf('128x128', sizes);
-  const thin = m <= 16 ? '16x128' : n <= 16 && !panels ? '128x16' : null;
+  const thin = m <= 16 ? '16x128' : n <= 16 && !panelsB ? '128x16' : null;
   if (!thin && m > 64 && n > 64 && large >= ROUND) return largeTiling(sizes);
   const fits128 = m > 64 && n > 64 && large * depth >= TILES['128x128'].enough;
   const tile = thin ?? (fits128 ? '128x128' : n > 64 ? '64x128' : '64x64');
@@ -170,9 +181,9 @@ export function evenSplits(k: number, splits: number): { share: number; splits: 
 
 /** Tilings that may be the fastest for a product: the default first, then others. */
 export function candidates(sizes: Sizes): Tiling[] {
-  const { m, n, k, panels } = sizes;
+  const { m, n, k } = sizes;
   const found = [defaultTiling(sizes)];
-  const names = TILE_NAMES.filter((tile) => suits(tile, panels));
+  const names = TILE_NAMES.filter((tile) => suits(tile, sizes));
   const results = (tile: TileName) => groupsOf(tile, sizes) * TILES[tile].TM * TILES[tile].TN;
   const least = Math.min(...names.map(results));
   for (const tile of names) {
