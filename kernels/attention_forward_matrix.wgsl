@@ -2,23 +2,23 @@
 //
 // A workgroup owns QUERIES rows of one head, as fragments in registers, and walks over KEYS keys at a time. Its
 // subgroups share the work as ROW_GROUPS × COLUMN_GROUPS: of the scores each computes some rows and some keys, of the
-// outputs the same rows and some columns. A round is two phases with a barrier after each:
+// outputs the same rows and some columns. A round is two phases with a barrier before each:
 //   1. Scores from workgroup memory to weights in workgroup memory, a few keys of one row a thread; meanwhile values
-//      of this round and keys of the next go from registers to workgroup memory and the ones after are fetched.
-//   2. outputs += weights · values; scores of the next round.
+//      of this round and keys of the next go from registers to workgroup memory.
+//   2. outputs += weights · values, and scores of the next round, in one piece, which lets the compiler mix their
+//      products; the values and keys after those are fetched.
 //
 // Sums on matrix units cannot be scaled row by row. So weights are exp(score − base), where a row's base is raised to
 // the greatest score only when a score exceeds it by more than 8: until then weights stay below e^8, which f16 holds.
-// A raise is rare and sends the sums through workgroup memory.
+// A raise is rare, sends the sums through workgroup memory and begins the round again.
 //
 // A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
 // not finite is replaced by 0, and rows that do see it become NaN as a whole.
 //
 // Clocks per score of an H100 core, WIDTH 128, 128 × 32, 4 × 2 subgroups: products 512 / 2560 = 0.20; exp2 0.06; workgroup
 // memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 + tiles 4 = 38
-// bytes or 0.30. It takes 1.1: the phases follow each other, and eight subgroups, which is what a core's workgroup memory
-// holds in any layout, do not hide them. Less memory (weights over the scores that they come from) or fewer keys at a
-// time give two to four workgroups a core and were not faster.
+// bytes or 0.30. It takes 0.66: the phases follow each other, and eight subgroups, which is what a core's workgroup memory
+// holds, do not hide them; sixteen with half the rows each read keys and values twice as often, which costs more.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -41,21 +41,17 @@ const OUTPUTS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's outputs
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
 const LOADS = KEYS * CHUNKS / THREADS;
-// Whether weights lie over the scores that they come from. A thread overwrites nothing but scores of its own: the
-// 8-element chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2. Scores of the next round then come
-// where other subgroups may still read weights, if they share rows: one barrier more. Or else weights follow in the row.
-const OVER = {{OVER}};
-const SCORE_STRIDE = KEYS / 4u + select(KEYS / 8u, 0u, OVER) + 1u;
-// Where the weights of a row begin, and how far its fragments are apart.
-const WEIGHTS = select(KEYS / 4u, 1u, OVER);
-const WEIGHT_STEP = select(2u, 4u, OVER);
+// A row holds KEYS scores, then KEYS weights.
+const SCORE_STRIDE = KEYS / 4u + KEYS / 8u + 1u;
+const WEIGHTS = KEYS / 4u;
 // Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
 const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
 
-// In units of log2: how far a score may exceed its row's base, and the base of a row that has seen no key. A score
-// that is not seen is LOWEST: its weight is 0 against every base.
+// In units of log2: how far a score may exceed its row's base.
 const SLACK = 8.0 * LOG2_E;
+// Times the factor of scores: the base of a row that has seen no key, below all that products of halves can reach. A score
+// that is not seen is LOWEST, its weight 0 against every base.
 const NO_BASE = -1.0e30;
 
 var<workgroup> tiles: array<vec4u, 2u * VALUES>;
@@ -81,11 +77,6 @@ fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
 
-// Where chunk n of a row of weights lies.
-fn weight_place(row: u32, n: u32) -> u32 {
-  return row * SCORE_STRIDE + select(KEYS / 4u + n, n * 2u + 1u - n % 2u, OVER);
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   begin_fragments(thread);
@@ -105,7 +96,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let row = thread % QUERIES;
   let part = thread / QUERIES;
   let range = keys_of(first_query + row);
-  var base = NO_BASE;
+  // Not negative: the sign of the scale is that of the queries here, and the greatest score has the greatest product. At 0
+  // all that is seen has the same weight, too.
+  let factor_of_scores = max(abs(p.scale) * LOG2_E, 1.0e-30);
+  let sign = select(0u, 0x80008000u, p.scale < 0.0);
+  let no_base = NO_BASE * factor_of_scores;
+  var base = no_base;
   var sum = 0.0;
   var spoiled = false; // by a value that is not finite
   if (thread == 0u) {
@@ -119,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let query = first_query + first + n / CHUNKS;
       var words = vec4u();
       if (query < p.queries) {
-        words = q[(query * p.heads + head) * CHUNKS + n % CHUNKS];
+        words = q[(query * p.heads + head) * CHUNKS + n % CHUNKS] ^ vec4u(sign);
       }
       tiles[n / CHUNKS * STRIDE + n % CHUNKS] = words;
     }
@@ -143,48 +139,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   workgroupBarrier();
 
   var round = 0u;
-  for (var first = tile.x; first < tile.y; first += KEYS) {
-#unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=queries, rows=(own_key + c * 16u) * STRIDE
-    if (OVER && COLUMN_GROUPS > 1u && c == 0u) {
-      workgroupBarrier();
-    }
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    scores_store((own_row + r * 16u) * SCORE_STRIDE + (own_key + c * 16u) / 4u, SCORE_STRIDE, products[r]);
-  #end
-#end
+  var first = tile.x;
+#include "include/attention_forward_scores.wgsl" with keys=0u
+  while (first < tile.y) {
     workgroupBarrier();
-
     var own: array<vec4f, PART / 4u>;
 #unroll i in 0..{{PART_QUADS}}
-    own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]) * (p.scale * LOG2_E);
+    own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
 #end
-    // What is done only where not all rows see all keys is behind conditions, and no load is. What was fetched is used last
-    // and not changed: a condition that changes it would be waited at for the loads.
-    let whole = (first >= tile.z) & (first + KEYS <= tile.w);
-    if (!whole) {
-#unroll i in 0..{{PART_QUADS}}
-      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
-      own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
-#end
-    }
-    var top = LOWEST;
-#unroll i in 0..{{PART_QUADS}}
-    top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
-#end
-    round++;
-    if (top > base + SLACK) {
-      atomicMax(&raise, 2u * round + select(0u, 1u, base > NO_BASE));
-    }
-    var added: vec4f;
-#include "include/attention_weigh.wgsl" with sum=added
+    // While the scores are on their way.
 #unroll i in 0..{{LOADS}}
     let n = i * THREADS + thread;
     let place = n / CHUNKS * STRIDE + n % CHUNKS;
     tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
 #end
+    // What is done only where not all rows see all keys is behind a condition, and no load is.
+    let whole = (first >= tile.z) & (first + KEYS <= tile.w);
     if (!whole) {
+#unroll i in 0..{{PART_QUADS}}
+      let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
+      own[i] = select(vec4f(LOWEST), own[i], is_seen(key, range));
+#end
 #unroll i in 0..{{LOADS}}
       if (broken_chunk(next_values[i])) {
         let n = i * THREADS + thread;
@@ -193,14 +169,30 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       }
 #end
     }
-#unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let key = first + KEYS + n / CHUNKS;
-    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
-    next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+    var top = LOWEST;
+#unroll i in 0..{{PART_QUADS}}
+    top = max(top, max(max(own[i].x, own[i].y), max(own[i].z, own[i].w)));
+#end
+    top *= factor_of_scores;
+    round++;
+    if (top > base + SLACK) {
+      atomicMax(&raise, 2u * round + select(0u, 1u, base > no_base));
+    }
+    var added = vec4f();
+#unroll i in 0..{{PART_CHUNKS}}
+    let low = exp2(fma(own[2u * i], vec4f(factor_of_scores), vec4f(-base)));
+    let high = exp2(fma(own[2u * i + 1u], vec4f(factor_of_scores), vec4f(-base)));
+    scores[row * SCORE_STRIDE + WEIGHTS + part * (PART / 8u) + i] = pack_small(low, high);
+    added += low + high;
 #end
     let raised = workgroupUniformLoad(&raise);
+    // A rare case that begins the round again: what it changes must not meet what the common case has, or the compiler moves
+    // all sums from register to register in each round.
     if (raised >= 2u * round) {
+      // Sums pass through where the scores are, which come back afterwards.
+#unroll i in 0..{{PART_QUADS}}
+      own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
+#end
       shared_parts[thread] = top;
       workgroupBarrier();
       for (var other = 0u; other < PARTS; other++) {
@@ -211,7 +203,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       base = higher;
       sum *= factor;
       factors[row] = factor;
-      // Sums go where scores were: these are in registers, and weights are written again.
       if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
 #include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
@@ -228,8 +219,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
         workgroupBarrier();
       }
-#include "include/attention_weigh.wgsl" with sum=added
-      workgroupBarrier();
+#unroll i in 0..{{PART_QUADS}}
+      scores[row * SCORE_STRIDE + part * (PART / 4u) + i] = bitcast<vec4u>(own[i]);
+#end
+      continue;
     }
     sum += total(added);
     if (!whole && atomicLoad(&broken) == first + KEYS) {
@@ -237,8 +230,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
         spoiled = spoiled || broken_chunk(value_chunk(n / CHUNKS, key_head, n % CHUNKS, end));
       }
     }
-
-#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, array=scores, weights=WEIGHTS, step=WEIGHT_STEP, stride=SCORE_STRIDE, rows=VALUES
+#unroll i in 0..{{LOADS}}
+    let n = i * THREADS + thread;
+    let key = first + KEYS + n / CHUNKS;
+    next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
+    next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+#include "include/attention_collect.wgsl" with sums=outputs, columns=OUTPUTS, array=scores, weights=WEIGHTS, step=2u, stride=SCORE_STRIDE, rows=VALUES, column=own_column
+    // After the last round these are scores of the last key again, for nothing.
+#include "include/attention_forward_scores.wgsl" with keys=0u
+    first += KEYS;
   }
 
   shared_parts[thread] = sum;

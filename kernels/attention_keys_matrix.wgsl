@@ -4,21 +4,20 @@
 // A workgroup owns KEYS rows of one key head and walks over the heads of its group and QUERIES queries at a time.
 // Its subgroups come in pairs: the first computes scores k·q, holding keys in registers, and sums up the gradient of
 // values, the second products v·do, holding values, and the gradient of keys. So all is transposed: rows are keys.
-// ROW_GROUPS pairs own different rows; COLUMN_GROUPS pairs own different queries of scores and columns of sums.
-// A round is two phases with a barrier after each:
+// ROW_GROUPS pairs own different rows. A round is two phases with a barrier before each:
 //   1. Scores and products from workgroup memory to weights and slopes in workgroup memory, some queries of one key a
-//      thread; meanwhile the next queries and gradients go from registers to workgroup memory and the ones after are
-//      fetched. Where memory holds but one tile of them (PLACES = 1), phase 2 comes before that, in two more barriers.
-//   2. sums += weights · gradients, slopes · queries; scores and products of the next round.
+//      thread; meanwhile the next queries and gradients go from registers to workgroup memory.
+//   2. sums += weights · gradients, slopes · queries; scores and products of the next round. The queries and gradients
+//      after those are fetched.
+// Where memory holds but one tile of queries and gradients (PLACES = 1), the next ones come in the middle of phase 2, in
+// two more barriers.
 //
 // A query or gradient that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
-// Estimate for one H100 core, WIDTH 128; clocks per score: matrix products 1024 / 2560 = 0.40; workgroup memory
-// 128 bytes a clock, with R rows a subgroup and C COLUMN_GROUPS: scores and products 2 · 256 / R of operands, 8 written
-// at half speed and 8 read, statistics 2, weights and slopes 4, sums 2 · (256 / R + 2 · C), tiles 512 / KEYS.
-//   128 keys × 16 queries, R 32, C 1: 70 bytes or 0.55; two barriers a round. Measured: 1.4 clocks.
-//   64 × 32, R 32, C 2: 78 bytes or 0.61, four barriers a round.
-//   32 × 32, R 32, C 2: 86 bytes or 0.67, for devices with 32 KiB of workgroup memory.
+// Estimate for one H100 core, WIDTH 128, 64 keys × 16 queries, 32 rows a subgroup; clocks per score: matrix products
+// 1024 / 2560 = 0.40; workgroup memory 128 bytes a clock: operands of scores and products 16, 8 written at half speed and 8
+// read, statistics 2, weights and slopes 4, sums 20, tiles 8 = 74 bytes or 0.58. It takes 1.12. Two workgroups share a core;
+// one of 128 keys with two places and no barriers in the middle is slower (1.5).
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -33,21 +32,17 @@
 const KEYS = {{KEYS}}u;
 const QUERIES = {{QUERIES}}u;
 const ROW_GROUPS = {{ROW_GROUPS}}u;
-const COLUMN_GROUPS = {{COLUMN_GROUPS}}u;
 const PLACES = {{PLACES}}u;
-const THREADS = 64u * ROW_GROUPS * COLUMN_GROUPS;
+const THREADS = 64u * ROW_GROUPS;
 const OWN_ROWS = KEYS / ROW_GROUPS;
-const OWN_QUERIES = QUERIES / COLUMN_GROUPS;
-const OWN_COLUMNS = WIDTH / COLUMN_GROUPS;
 const DEPTH = WIDTH / 16u;
-const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
+const SUMS = WIDTH / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / KEYS; // threads that share a row of scores
 const PART = QUERIES / PARTS;
 const LOADS = QUERIES * CHUNKS / THREADS;
 // A row holds QUERIES scores, then QUERIES products. Weights come to lie over scores and slopes over products. A thread
 // overwrites nothing but what it alone has read: the chunks 2n and 2n + 1 of a row become the elements 4n + 1 and 4n + 2.
-// The next scores come there when all weights have been read: only the subgroup that reads rows of weights writes these
-// (COLUMN_GROUPS = 1), or there are barriers in between (PLACES = 1).
+// The next scores come there when all weights have been read: only the subgroup that reads rows of weights writes these.
 const PAIR_STRIDE = QUERIES / 2u + 1u;
 // Where things lie in `tiles`: in each place queries and then their gradients.
 const PLACE = 2u * QUERIES * STRIDE;
@@ -139,9 +134,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let subgroup = thread / 32u;
   let lane = thread % 32u;
   let second = subgroup % 2u; // of the pair
-  let own_row = subgroup / 2u / COLUMN_GROUPS * OWN_ROWS;
-  let own_query = subgroup / 2u % COLUMN_GROUPS * OWN_QUERIES;
-  let own_column = subgroup / 2u % COLUMN_GROUPS * OWN_COLUMNS;
+  let own_row = subgroup / 2u * OWN_ROWS;
   let key_head = group.x;
   let first_key = group.y * KEYS;
   let tile = queries_of_tile(first_key, KEYS);
@@ -193,18 +186,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var seen_by_all = vec2u();
   // Each of the first QUERIES threads has those of one query.
   var statistic = vec2f();
-  fetch(&queries, &gradients, first, head, thread);
-  if (rounds > 0u) {
-    seen_by_all = keys_of_block(first / ROWS).zw;
-    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
-  }
-
-  // Each round finishes what the one before began; the first only brings queries and gradients into place.
   var parity = 0u;
   var whole = false;
   var scored = first; // the first query of the scores in workgroup memory
-  for (var round = 0u; ; round++) {
-    // In the first round these are weights of what happens to lie there, and nothing reads them.
+  if (rounds > 0u) {
+    fetch(&queries, &gradients, first, head, thread);
+    seen_by_all = keys_of_block(first / ROWS).zw;
+    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
+    whole = (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
+    put(&queries, &gradients, whole, 0u, parity, thread);
+#include "include/attention_keys_statistics.wgsl" with of=statistic
+    workgroupBarrier();
+#include "include/attention_keys_begin.wgsl" with place=0u
+  }
+
+  // A round finishes what the one before began, in one piece with what it begins: a condition between the two would keep
+  // the compiler from mixing their products. So the last round begins one for nothing.
+  for (var round = 1u; round <= rounds; round++) {
+    workgroupBarrier();
+    parity = 1u - parity;
     var weights: array<vec4f, PART / 4u>;
     var slopes: array<vec4f, PART / 4u>;
     let first_quad = ((1u - parity) * QUERIES + part * PART) / 4u;
@@ -233,51 +233,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     pairs[place] = pack_small(weights[2u * i], weights[2u * i + 1u]) | vec4u(nans);
     pairs[place + QUERIES / 4u] = pack_small(slopes[2u * i], slopes[2u * i + 1u]) | vec4u(nans);
 #end
-    let next_whole =
-      (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
+    whole = (first + QUERIES <= p.queries) & (first_key >= seen_by_all.x) & (first_key + KEYS <= seen_by_all.y);
     if (PLACES == 2u) {
-      put(&queries, &gradients, next_whole, round, parity, thread);
+      put(&queries, &gradients, whole, round, parity, thread);
     }
-    if (thread < QUERIES) {
-      let at = (parity * QUERIES + thread) / 4u;
-      log_sums[at][thread % 4u] = statistic.x * LOG2_E;
-      deltas[at][thread % 4u] = statistic.y;
-    }
+#include "include/attention_keys_statistics.wgsl" with of=statistic
     workgroupBarrier();
-
-    if (round > 0u) {
-      let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
-      let left_at = second * (QUERIES / 4u) + 1u;
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=left_at, step=4u, stride=PAIR_STRIDE, rows=others
-    }
-    if (round == rounds) {
-      break;
-    }
+    let others = (1u - parity) % PLACES * PLACE + (1u - second) * QUERIES * STRIDE;
+    let left_at = second * (QUERIES / 4u) + 1u;
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=left_at, step=4u, stride=PAIR_STRIDE, rows=others, column=0u
     if (PLACES == 1u) {
       workgroupBarrier();
-      put(&queries, &gradients, next_whole, round, parity, thread);
+      put(&queries, &gradients, whole, round, parity, thread);
       workgroupBarrier();
     }
-    // After the last round it is fetched once more, for nothing.
-    scored = first;
-    let is_last = first + QUERIES >= tile.y; // of a head
-    head = min(head + select(0u, 1u, is_last), last_head);
-    first = select(first + QUERIES, start, is_last);
-    fetch(&queries, &gradients, first, head, thread);
-    seen_by_all = keys_of_block(first / ROWS).zw;
-    statistic = statistics_read[head * p.queries + min(first + thread % QUERIES, p.queries - 1u)];
-
-    let others = parity % PLACES * PLACE + second * QUERIES * STRIDE;
-#unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=own, rows=others + (own_query + c * 16u) * STRIDE
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    let column = second * QUERIES + own_query + c * 16u;
-    pairs_store((own_row + r * 16u) * PAIR_STRIDE + column / 4u, PAIR_STRIDE, products[r]);
-  #end
-#end
-    workgroupBarrier();
-    parity = 1u - parity;
-    whole = next_whole;
+#include "include/attention_keys_begin.wgsl" with place=parity
   }
 
 #unroll c in 0..{{SUM_FRAGMENTS}}
@@ -286,7 +256,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_key + of_row < p.keys) {
-    let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
+    let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + c * 2u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);
     let words = pack_chunk(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
     if (second == 1u) {

@@ -3,17 +3,18 @@
 //
 // A workgroup owns QUERIES rows of one head and walks over KEYS keys at a time. Its subgroups come in pairs that own
 // the same rows: the first computes scores q·k, holding queries in registers, the second products do·v, holding
-// gradients; of the sums each of them owns half of the columns. A round is two phases with a barrier after each:
+// gradients; of the sums each of them owns half of the columns. A round is two phases with a barrier before each:
 //   1. Scores and products from workgroup memory to slopes in workgroup memory, some keys of one row a thread;
-//      meanwhile the next keys and values go from registers to workgroup memory and the ones after are fetched.
-//   2. sums += slopes · keys; scores and products of the next round. So keys have two places, values one.
+//      meanwhile the next keys and values go from registers to workgroup memory.
+//   2. sums += slopes · keys; scores and products of the next round. So keys have two places, values one. The keys and
+//      values after those are fetched.
 //
 // A key that is not finite is treated as a value is in attention_forward_matrix.wgsl.
 //
 // Estimate for one H100 core, WIDTH 128, 64 × 16; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
 // 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
 // tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 16 + operands 12 +
-// some 25 for the rest: 197. It takes 1.1. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
+// some 25 for the rest: 197. It takes 0.91. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
 // (64 × 32, 128 × 16) are alone there and slower.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
@@ -61,6 +62,36 @@ fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
 
 fn value_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return v[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+alias Fetched = array<vec4u, LOADS>;
+
+// Brings keys from `first` on to their place `parity` of workgroup memory, and their values.
+fn put(keys: ptr<function, Fetched>, values: ptr<function, Fetched>, whole: bool, first: u32, parity: u32, thread: u32) {
+#unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
+  let place = n / CHUNKS * STRIDE + n % CHUNKS;
+  tiles[parity * KEYS * STRIDE + place] = (*keys)[i];
+  tiles[VALUES + place] = (*values)[i];
+#end
+  if (!whole) {
+#unroll i in 0..{{LOADS}}
+    if (broken_chunk((*keys)[i])) {
+      let n = i * THREADS + thread;
+      tiles[parity * KEYS * STRIDE + n / CHUNKS * STRIDE + n % CHUNKS] = vec4u();
+      atomicStore(&broken[parity], first + KEYS);
+      broken_keys[parity * KEYS + n / CHUNKS] = first + KEYS;
+    }
+#end
+  }
+}
+
+fn fetch(keys: ptr<function, Fetched>, values: ptr<function, Fetched>, first: u32, head: u32, end: u32, thread: u32) {
+#unroll i in 0..{{LOADS}}
+  let n = i * THREADS + thread;
+  (*keys)[i] = key_chunk(first + n / CHUNKS, head, n % CHUNKS, end);
+  (*values)[i] = value_chunk(first + n / CHUNKS, head, n % CHUNKS, end);
+#end
 }
 
 // weight · (do·v − do·o) of four keys, from the bits of scores and products
@@ -120,28 +151,35 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
-  var next_keys: array<vec4u, LOADS>;
-  var next_values: array<vec4u, LOADS>;
-#unroll i in 0..{{LOADS}}
-  let n = i * THREADS + thread;
-  next_keys[i] = key_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
-  next_values[i] = value_chunk(tile.x + n / CHUNKS, key_head, n % CHUNKS, end);
-#end
+  var next_keys: Fetched;
+  var next_values: Fetched;
+  fetch(&next_keys, &next_values, tile.x, key_head, end, thread);
+  put(&next_keys, &next_values, (tile.x >= tile.z) & (tile.x + KEYS <= tile.w), tile.x, 0u, thread);
+  workgroupBarrier();
+  fetch(&next_keys, &next_values, tile.x + KEYS, key_head, end, thread);
+#include "include/attention_queries_scores.wgsl" with place=0u
 
-  // Each round finishes what the one before began; the first only brings keys and values into place.
-  var parity = 0u;
-  for (var next = tile.x; ; next += KEYS) {
-    // In the first round these are slopes of what happens to lie there, and nothing reads them.
-    let first = next - KEYS;
-    var own_slopes: array<vec4f, PART / 4u>;
+  // A round finishes what the one before began, in one piece with what it begins: a condition between the two would keep
+  // the compiler from mixing their products. So the last round begins one for nothing.
+  var parity = 1u;
+  for (var first = tile.x; first < tile.y; first += KEYS) {
+    workgroupBarrier();
+    var own_scores: array<vec4u, PART / 4u>;
+    var own_products: array<vec4u, PART / 4u>;
 #unroll i in 0..{{PART_QUADS}}
-    let at = row * PAIR_STRIDE + part * (PART / 4u) + i;
-    own_slopes[i] = slopes(pairs[at], pairs[at + KEYS / 4u], statistic);
+    own_scores[i] = pairs[row * PAIR_STRIDE + part * (PART / 4u) + i];
+    own_products[i] = pairs[row * PAIR_STRIDE + KEYS / 4u + part * (PART / 4u) + i];
 #end
-    // What is done only where not all rows see all keys is behind conditions, and no load is. What was fetched is used last
-    // and not changed: a condition that changes it would be waited at for the loads.
+    // What is done only where not all rows see all keys is behind conditions, and no load is.
+    let next = first + KEYS;
     let whole = (first >= tile.z) & (next <= tile.w);
     let next_whole = (next >= tile.z) & (next + KEYS <= tile.w);
+    // While scores and products are on their way.
+    put(&next_keys, &next_values, next_whole, next, parity, thread);
+    var own_slopes: array<vec4f, PART / 4u>;
+#unroll i in 0..{{PART_QUADS}}
+    own_slopes[i] = slopes(own_scores[i], own_products[i], statistic);
+#end
     var nans = 0u;
     if (!whole) {
 #unroll i in 0..{{PART_QUADS}}
@@ -159,44 +197,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let words = pack_small(own_slopes[2u * i], own_slopes[2u * i + 1u]);
     pairs[row * PAIR_STRIDE + SLOPES + part * (PART / 8u) + i] = words | vec4u(nans);
 #end
-#unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let place = n / CHUNKS * STRIDE + n % CHUNKS;
-    tiles[parity * KEYS * STRIDE + place] = next_keys[i];
-    tiles[VALUES + place] = next_values[i];
-#end
-    if (!next_whole) {
-#unroll i in 0..{{LOADS}}
-      if (broken_chunk(next_keys[i])) {
-        let n = i * THREADS + thread;
-        tiles[parity * KEYS * STRIDE + n / CHUNKS * STRIDE + n % CHUNKS] = vec4u();
-        atomicStore(&broken[parity], next + KEYS);
-        broken_keys[parity * KEYS + n / CHUNKS] = next + KEYS;
-      }
-#end
-    }
-#unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    next_keys[i] = key_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
-    next_values[i] = value_chunk(next + KEYS + n / CHUNKS, key_head, n % CHUNKS, end);
-#end
     workgroupBarrier();
-
-    if (next != tile.x) {
-      let keys = (1u - parity) * KEYS * STRIDE;
-#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys
-    }
-    if (next >= tile.y) {
-      break;
-    }
-    let others = select(parity * KEYS * STRIDE, VALUES, of_gradient);
-#unroll c in 0..{{SCORE_FRAGMENTS}}
-#include "include/attention_scores.wgsl" with own=own, rows=others + c * 16u * STRIDE
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-    pairs_store((own_row + r * 16u) * PAIR_STRIDE + (subgroup % 2u * KEYS + c * 16u) / 4u, PAIR_STRIDE, products[r]);
-  #end
-#end
-    workgroupBarrier();
+    fetch(&next_keys, &next_values, next + KEYS, key_head, end, thread);
+    let keys = (1u - parity) * KEYS * STRIDE;
+#include "include/attention_collect.wgsl" with sums=sums, columns=SUMS, array=pairs, weights=SLOPES, step=2u, stride=PAIR_STRIDE, rows=keys, column=own_column
+#include "include/attention_queries_scores.wgsl" with place=parity
     parity = 1u - parity;
   }
 

@@ -110,12 +110,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let a_at = chunk_of(select(lane % A_CHUNKS, lane, A_CHUNKS >= INVOCATIONS), A_ACROSS);
   let b_at = chunk_of(select(lane % B_CHUNKS, lane, B_CHUNKS >= INVOCATIONS), B_ACROSS);
 #array sums: Sums, {{FM}}, {{FN}}
-#include "include/gemm_rider_{{RIDER}}.wgsl"
   let a_start = group.z * p.a_batch;
   let b_start = group.z * p.b_batch;
   let first = split * p.tiles_in_split;
   let last = select(p.tiles, min(first + p.tiles_in_split, p.tiles), shared_tile);
-#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
+#include "include/gemm_begin.wgsl" with a=a, b=b, depth=p.k, a_start=a_start, b_start=b_start, first=first, last=last, a_unit=A_UNIT, b_unit=B_UNIT, panels={{B_PANELS}}, edges={{K_EDGES}}
+#include "include/gemm_rider_{{RIDER}}.wgsl"
+#include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, first=first, last=last, panels={{B_PANELS}}, edges={{K_EDGES}}
 #include "include/gemm_leave_{{SHARES}}.wgsl"
 
   // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eights of

@@ -100,6 +100,17 @@ describe.each(PATHS)('%s', (path) => {
     });
   });
 
+  test.each([-0.1, 0])('a scale of %f', async (scale) => {
+    await device.scopeAsync(async () => {
+      await checkOp(attentionOperation, {
+        device,
+        inputs: [2, 1, 1].map((heads) => ({ shape: [70, heads, SIZE], dtype: 'f16' as const })),
+        attributes: { ranges: AttentionRanges.packed(device, [37, 33]), scale, path },
+        probes: 4,
+      });
+    });
+  });
+
   test('nothing but empty ranges: zeros', async () => {
     await device.scopeAsync(async () => {
       const [q, k] = [5, 40].map((rows) => Tensor.from(device, normals(rows * SIZE, rows), [rows, 1, SIZE], 'f16'));

@@ -22,9 +22,10 @@ describe(path, () => {
     });
   });
 
+  // One and two steps of a tile of depth, more than a tile, and what is no multiple of eight.
   for (const transposeB of [false, true])
-    for (const r of [16, 3])
-      test.skipIf(!units && r !== 16)(`a rider of depth ${r}, ${transposeB ? 'NT' : 'NN'}`, async () => {
+    for (const r of units ? [0, 3, 16, 24, 40] : transposeB ? [16] : [16, 40])
+      test(`a rider of depth ${r}, ${transposeB ? 'NT' : 'NN'}`, async () => {
         await device.scopeAsync(async () => {
           const [m, n, k] = [units ? 150 : 12, 136, 72];
           const a = random(1, [m, k]);

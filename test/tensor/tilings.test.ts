@@ -140,11 +140,11 @@ describe('products', () => {
   const splitsOf = (i: number) => (units ? [1, 3] : [1 + 2 * (i % 2)]);
   const products = [
     ...TILE_NAMES.flatMap((tile, i) => splitsOf(i).map((splits) => ({ tile, splits, tail: false }))).map(
-      (tiling, i) => ({ tiling, m: 40, n: 24, k: 136 + 8 * i }),
+      (tiling, i) => ({ tiling, m: 40, n: 24, k: 136 + 8 * i, r: 0 }),
     ),
-    // More tiles than a round of workgroups; the shared ones are ragged.
-    { tiling: { tile: '16x128' as const, splits: 3, tail: true }, m: 4250, n: 24, k: 136 },
-    { tiling: { tile: '128x16' as const, splits: 2, tail: true }, m: 40, n: 4254, k: 136 },
+    // More tiles than a round of workgroups; the shared ones are ragged, and only the first workgroup of each adds the rider.
+    { tiling: { tile: '16x128' as const, splits: 3, tail: true }, m: 4250, n: 24, k: 136, r: 16 },
+    { tiling: { tile: '128x16' as const, splits: 2, tail: true }, m: 40, n: 4254, k: 136, r: 0 },
   ];
   const panelsKey = keyOf(shape({ m: 5, n: 72, k: 200, panels: true, y: 'f32' }));
   /** Tiles that begin in one panel and end in another, and go beyond the last: 7 panels, tiles of 5. */
@@ -159,8 +159,8 @@ describe('products', () => {
     const { capabilities } = plain;
     plain.close();
     expect(capabilities.tilings.size).toBe(0);
-    const kept = products.map(({ tiling, m, n, k }): [string, Tiling] => [
-      keyOf(shape({ m, n, k, y: 'f32', addend: 'f32' })),
+    const kept = products.map(({ tiling, m, n, k, r }): [string, Tiling] => [
+      keyOf(shape({ m, n, k, rider: r, y: 'f32', addend: 'f32' })),
       tiling,
     ]);
     writeTilings(
@@ -179,23 +179,31 @@ describe('products', () => {
     device.close();
   });
 
-  test.each(products)('go by what is kept, with the right result: $tiling', async ({ tiling, m, n, k }) => {
+  test.each(products)('go by what is kept, with the right result: $tiling', async ({ tiling, m, n, k, r }) => {
     await device.scopeAsync(async () => {
-      const [a, b] = [
+      const [a, b, c, d] = [
         [m, k],
         [k, n],
+        [m, r],
+        [r, n],
       ].map((sizes, i) => Tensor.from(device, normals(sizes[0] * sizes[1], i + 1), sizes, 'f16'));
-      const addend = Tensor.from(device, normals(m * n, 3), [m, n]);
-      const run = () => gemm({ a, b, addend, dtype: 'f32', path });
+      const addend = Tensor.from(device, normals(m * n, 5), [m, n]);
+      const rider = r > 0 ? { a: c, b: d } : undefined;
+      const run = () => gemm({ a, b, rider, addend, dtype: 'f32', path });
       const [main, ...others] = await device.profile(() => device.scope(() => void run()));
       const { TM, TN } = TILES[tiling.tile];
       expect(main).toMatchObject({ defines: { TM, TN }, params: { splits: tiling.splits } });
       expect((main.params.whole as number) > 0).toBe(tiling.splits === 1 || tiling.tail);
       expect(others.map(({ label }) => label)).toEqual(tiling.splits === 1 ? [] : ['gemm_split.wgsl:main']);
-      const [av, bv, cv] = [await a.numbers(), await b.numbers(), await addend.numbers()];
-      const expected = Float64Array.from(cv);
-      for (let i = 0; i < m * n; i++)
-        for (let q = 0; q < k; q++) expected[i] += av[Math.floor(i / n) * k + q] * bv[q * n + (i % n)];
+      const expected = Float64Array.from(await addend.numbers());
+      for (const [left, right, depth] of [
+        [a, b, k],
+        [c, d, r],
+      ] as const) {
+        const [x, y] = [await left.numbers(), await right.numbers()];
+        for (let i = 0; i < m * n; i++)
+          for (let q = 0; q < depth; q++) expected[i] += x[Math.floor(i / n) * depth + q] * y[q * n + (i % n)];
+      }
       const result = await run().numbers();
       compare('against f64', result, expected, 1e-5);
       expect(await run().numbers(), 'again').toEqual(result);

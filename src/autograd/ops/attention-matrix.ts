@@ -29,10 +29,10 @@ interface Tiles {
   queries: number;
   keys: number;
   rowGroups: number;
+  /** Of `forward`. */
   columnGroups?: number;
+  /** Of `gradient_keys`. */
   places?: number;
-  /** Of `forward`: weights beside their scores instead of over them; more memory, fewer barriers. */
-  beside?: boolean;
 }
 
 /**
@@ -41,12 +41,9 @@ interface Tiles {
  */
 const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
   forward: {
-    64: [
-      { queries: 64, keys: 32, rowGroups: 2, columnGroups: 2, beside: true },
-      { queries: 64, keys: 32, rowGroups: 4, columnGroups: 1 },
-    ],
+    64: [{ queries: 64, keys: 32, rowGroups: 2, columnGroups: 2 }],
     128: [
-      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2, beside: true },
+      { queries: 128, keys: 32, rowGroups: 4, columnGroups: 2 },
       { queries: 64, keys: 16, rowGroups: 4, columnGroups: 1 },
     ],
   },
@@ -55,12 +52,8 @@ const TILES: Record<MatrixEntry, Record<number, readonly Tiles[]>> = {
     128: [{ queries: 64, keys: 16, rowGroups: 2 }],
   },
   gradient_keys: {
-    64: [{ keys: 64, queries: 16, rowGroups: 2, columnGroups: 1, places: 2 }],
-    128: [
-      { keys: 128, queries: 16, rowGroups: 4, columnGroups: 1, places: 2 },
-      { keys: 64, queries: 32, rowGroups: 2, columnGroups: 2, places: 1 },
-      { keys: 32, queries: 32, rowGroups: 1, columnGroups: 2, places: 1 },
-    ],
+    64: [{ keys: 64, queries: 16, rowGroups: 2, places: 2 }],
+    128: [{ keys: 64, queries: 16, rowGroups: 2, places: 1 }],
   },
 };
 
@@ -74,14 +67,14 @@ const FILES: Record<MatrixEntry, string> = {
 const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
 
 function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
-  const { queries, keys, rowGroups, columnGroups = 1, places = 1, beside = false } = tiles;
+  const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
   const bytes = {
     forward: () =>
       rowBytes(2 * keys, { halves: width }) +
-      rowBytes(queries, { floats: keys, halves: beside ? keys : 0 }) +
+      rowBytes(queries, { floats: keys, halves: keys }) +
       4 * (threads + queries),
     gradient_queries: () =>
       rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
@@ -99,7 +92,6 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       ROW_GROUPS: rowGroups,
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
-      OVER: `${!beside}`,
       // Numbers of fragments.
       DEPTH: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,

@@ -39,7 +39,8 @@ interface Choice {
   alone: boolean;
   /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
   edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
-  rider: boolean;
+  /** Depth of the rider; 0 without one. */
+  rider: number;
   /** Whether workgroups share the depth of some tiles. */
   shares: boolean;
   /** Which sides of the product are whole tiles. */
@@ -92,7 +93,8 @@ function kernelOf({ shape, transposeA, transposeB, panels, alone, edges, rider, 
       R_EDGES: edges.R,
       R_UNIT: UNITS[edges.R],
       Y_EDGES: edges.Y,
-      RIDER: rider ? 'yes' : 'no',
+      RIDER: rider === 0 ? 'no' : rider <= TILE_DEPTH ? 'one' : 'many',
+      R_STEPS: Math.ceil(Math.min(rider, TILE_DEPTH) / 16),
       SHARES: shares ? 'yes' : 'no',
       SHARES_TILES: String(shares),
       C,
@@ -117,14 +119,14 @@ export const variants: KernelVariant[] = [
       b: ['plain', 'transposed'],
       panels: ['yes', ''],
       edges: ['aligned', 'ragged'],
-      RIDER: ['yes', 'no'],
+      rider: ['0', '16', '32', '48'],
       SHARES: ['yes', 'no'],
       output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
-      .filter(({ panels, edges, a, RIDER }) => !(panels && edges === 'ragged') && !(RIDER === 'yes' && a !== 'plain'))
+      .filter(({ panels, edges, a, rider }) => !(panels && edges === 'ragged') && (rider === '0' || a === 'plain'))
       .filter(({ SHARES, output }) => SHARES === 'no' || output === 'none f16')
       .filter(({ panels, b }) => !panels || (suits(tile, true) && b === 'plain'))
-      .map(({ a, b, panels, edges, RIDER, SHARES, output }) => {
+      .map(({ a, b, panels, edges, rider, SHARES, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
@@ -136,14 +138,14 @@ export const variants: KernelVariant[] = [
             panels: panels !== '',
             alone: Y === 'f32',
             edges: { A: e, B: e, R: e, Y: e },
-            rider: RIDER === 'yes',
+            rider: Number(rider),
             shares: SHARES === 'yes',
             whole: { m: even, n: even, k: even },
             C,
             Y,
             units: 'matrix',
           }),
-          bindings: bindingsOf({ C, RIDER, SHARES }),
+          bindings: bindingsOf({ C, RIDER: rider === '0' ? 'no' : 'yes', SHARES }),
           requires: 'subgroup-matrix' as const,
         };
       }),
@@ -201,7 +203,8 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
   const output = edgesOf(n, y.shape[2], column);
   const { C, bindings } = addendAccess(product);
   device.scope(() => {
-    const rider = product.rider && turns ? turned(product.rider) : product.rider;
+    const operands = r === 0 ? null : product.rider;
+    const rider = operands && turns ? turned(operands) : operands;
     const parts = shared > 0 ? Tensor.empty(device, [batch * shared * splits, shape.TM, shape.TN]) : null;
     const bound = {
       a,
@@ -225,7 +228,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
           R: edgesOf(r, transposeB && !turns ? 0 : n),
           Y: output,
         },
-        rider: rider !== null,
+        rider: r,
         shares: parts !== null,
         whole: { m: m % shape.TM === 0, n: n % shape.TN === 0, k: k > 0 && k % TILE_DEPTH === 0 },
         C,

@@ -1,0 +1,34 @@
+// For gemm_matrix.wgsl: what it takes to walk along the depth of one product, and the loads of its first tile.
+//
+// {{edges}}: `whole` if the depth is a multiple of a tile's, else `ragged`. {{panels}}: b lies in storage in panels, zeros beyond the depth.
+// {{a_unit}}, {{b_unit}}: elements that places in storage are counted in.
+#array a_next: vec4u, {{A_PASSES}}
+#array b_next: vec4u, {{B_PASSES}}
+  // Where each chunk that this invocation carries begins in tile 0, how far apart they are where that is the same for all
+  // (it takes fewer registers), and how far the tile at hand is from tile 0.
+#array a_base: u32, {{A_PASSES}}
+#array b_base: u32, {{B_PASSES}}
+#array a_from: u32, {{A_PASSES}}
+#array b_from: u32, {{B_PASSES}}
+  let a_step = select(DEPTH * p.m, DEPTH, A_INNER == DEPTH) / {{a_unit}};
+  let b_step = select(select(DEPTH * p.n, DEPTH, B_INNER == DEPTH), DEPTH * PANEL, {{panels}}) / {{b_unit}};
+  let a_turn = select(select(A_ACROSS * 8u, INVOCATIONS / A_ROW * p.m, A_ACROSS == A_ROW), INVOCATIONS / A_ROW * {{depth}}, A_INNER == DEPTH) / {{a_unit}};
+  let b_in_rows = select(select(B_ACROSS * 8u, INVOCATIONS / B_ROW * p.n, B_ACROSS == B_ROW), INVOCATIONS / B_ROW * {{depth}}, B_INNER == DEPTH);
+  let b_turn = select(b_in_rows, p.tiles * DEPTH * PANEL, {{panels}}) / {{b_unit}};
+#unroll c in 0..{{A_PASSES}}
+  let at = chunk_in(c, a_at, A_ROW, A_ACROSS);
+  let outer = min(row + select(at.y * 8u, at.x, A_INNER == DEPTH), p.m - 1u);
+  a_base[c] = ({{a_start}} + select(at.x * p.m + outer, outer * {{depth}} + at.y * 8u, A_INNER == DEPTH)) / {{a_unit}};
+#end
+#unroll c in 0..{{B_PASSES}}
+  let at = chunk_in(c, b_at, B_ROW, B_ACROSS);
+  let outer = min(column + select(at.y * 8u, at.x, B_INNER == DEPTH), p.n - 1u);
+  let in_rows = {{b_start}} + select(at.x * p.n + outer, outer * {{depth}} + at.y * 8u, B_INNER == DEPTH);
+  b_base[c] = select(in_rows, column / PANEL * p.tiles * DEPTH * PANEL + lane * 8u, {{panels}}) / {{b_unit}};
+#end
+  var a_moved = {{first}} * a_step;
+  var b_moved = {{first}} * b_step;
+  let a_end = (max({{last}}, 1u) - 1u) * a_step;
+  let b_end = (max({{last}}, 1u) - 1u) * b_step;
+#include "include/gemm_aim.wgsl" with panels={{panels}}
+#include "include/gemm_fetch_{{edges}}.wgsl" with tile={{first}}

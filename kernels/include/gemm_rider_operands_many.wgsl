@@ -1,0 +1,1 @@
+#include "include/gemm_rider_operands_one.wgsl"
