@@ -1,18 +1,15 @@
 /**
- * Llama-3.1-8B QLoRA training on random weights, without a download: `npm run bench:8b -- --json FILE`.
- *
- * Times whole steps by the clock and their parts by GPU timestamps, against ceilings measured in the same run; counts
- * memory, dispatches and waits. The PyTorch side is bench/torch/train_8b.py.
+ * Llama-3.1-8B QLoRA training on random weights, without a download: `npm run bench:8b -- --json FILE`. The PyTorch side
+ * is bench/torch/train_8b.py.
  */
 import path from 'node:path';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
-import { guardProcess } from '../src/cli/process.ts';
 import { readJsonFile } from '../src/files/json.ts';
 import { makeDirectory, writeFileAtomic } from '../src/files/write-file.ts';
 import { Device } from '../src/tensor/device.ts';
 import { type Ceilings, type Measured, measureCeilings, measurePart, withPercent } from './8b/ceilings.ts';
-import { CHECKPOINTING_MODES, listOf, wholeNumber } from './8b/flags.ts';
+import { CHECKPOINTING_MODES, listOf } from './8b/flags.ts';
 import { gemmParts } from './8b/gemm-parts.ts';
 import { attentionParts, elementwiseParts, lossParts } from './8b/operation-parts.ts';
 import type { Setting } from './8b/part.ts';
@@ -21,6 +18,7 @@ import { benchConfig } from './8b/shapes.ts';
 import { optimizerParts, weightParts } from './8b/state-parts.ts';
 import { measureSteps, type StepReport } from './8b/step.ts';
 import { NormalSource } from './8b/weights.ts';
+import { benchCommand, wholeNumber } from './command-line.ts';
 
 const PARTS = ['gemm', 'attention', 'loss', 'nf4', 'optimizer', 'elementwise', 'step', 'profile'] as const;
 
@@ -40,9 +38,11 @@ interface Flags {
 /** What flags that are not given are with --tiny. */
 const TINY = { rows: 2, seq: 32, layers: 2, rank: 4 };
 
-guardProcess();
-const program = new Command('bench:8b')
-  .description('times QLoRA training of an 8B Llama and its parts on random weights')
+const program = benchCommand(
+  'bench:8b',
+  'Times QLoRA training of an 8B Llama on random weights: whole steps by the clock, their parts and a profile of a step by ' +
+    'GPU timestamps. Rates are held against ceilings measured in the same run; memory, dispatches and waits are counted.',
+)
   .option('--rows <n>', 'rows of a step', wholeNumber, 4)
   .option('--seq <n>', 'tokens of a row', wholeNumber, 2048)
   .option('--layers <n>', 'layers of the model', wholeNumber, 32)

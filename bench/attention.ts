@@ -1,10 +1,5 @@
-/**
- * Times the attention kernels for matrix units in every layout of their tiles and holds them against the tiled kernels:
- * `npx tsx bench/attention.ts [head-size]`. TFLOP/s of causal attention: 4 · T² / 2 · D a head and document forward, 2.5
- * times that backward, of which four of seven products are counted for keys and values, three for queries. "a core" is
- * how many workgroups a core of an NVIDIA GPU has workgroup memory for.
- */
-import { Argument, Command } from 'commander';
+/** The attention kernels for matrix units in every layout of their tiles: `npx tsx bench/attention.ts [head-size]`. */
+import { Argument } from 'commander';
 import { AttentionRanges } from '../src/autograd/attention-ranges.ts';
 import { launchAttention } from '../src/autograd/ops/attention-kernels.ts';
 import { type MatrixEntry, matrixKernels, workgroupsByBytes } from '../src/autograd/ops/attention-matrix.ts';
@@ -12,9 +7,17 @@ import { Device, type Launch } from '../src/tensor/device.ts';
 import { attentionPath, MATRIX_WIDTHS } from '../src/tensor/kernel-paths.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { clocked } from './clock.ts';
+import { benchCommand } from './command-line.ts';
+import { rateText } from './rate.ts';
 
-const [headSize] = new Command('bench/attention.ts')
-  .description('times the attention kernels for matrix units in every layout of their tiles, and shows their errors')
+const [headSize] = benchCommand(
+  'bench/attention.ts',
+  'Times the attention kernels for matrix units in every layout of their tiles, and holds their results against those of ' +
+    'the tiled kernels. Milliseconds of a launch by the clock, the median of rounds of several. Rates are of causal ' +
+    'attention: 4 · T² / 2 · D operations a head and document forward, 2.5 times that backward, of which four of seven ' +
+    'products are counted for keys and values, three for queries. "a core" is how many workgroups a core of an NVIDIA GPU ' +
+    'has workgroup memory for.',
+)
   .addArgument(new Argument('[head-size]', 'elements of a head').choices(MATRIX_WIDTHS.map(String)).default('128'))
   .parse().processedArgs as [string];
 const width = Number(headSize);
@@ -107,10 +110,10 @@ const FLOPS: Record<MatrixEntry, number> = {
 
 console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
 console.log(`${timed} tokens, ${heads} heads, ${kvHeads} key heads of ${width}; errors on ${compared} tokens`);
-const print = (name: string, layout: string, ms: number, flops: number, error: string) =>
-  console.log(
-    `${name.padEnd(17)} ${layout.padEnd(54)} ${ms.toFixed(3).padStart(9)} ms ${(flops / ms / 1e9).toFixed(1).padStart(7)} TFLOP/s  ${error}`,
-  );
+const print = (name: string, layout: string, ms: number, flops?: number, error = '') => {
+  const rate = flops === undefined ? '' : rateText(flops / (ms / 1000), 'FLOP/s');
+  console.log(`${name.padEnd(17)} ${layout.padEnd(54)} ${ms.toFixed(3).padStart(9)} ms ${rate.padStart(14)}  ${error}`);
+};
 
 const best: Partial<Record<MatrixEntry, number>> = {};
 for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
@@ -142,7 +145,7 @@ for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
   }
 }
 const products = await time(() => launchSibling(large, 'output_products'));
-print('output_products', '', products, 0, '');
+print('output_products', '', products);
 const backward = products + best.gradient_queries! + best.gradient_keys!;
-print('backward', 'best layouts and output_products', backward, 2.5 * forwardFlops, '');
+print('backward', 'best layouts and output_products', backward, 2.5 * forwardFlops);
 device.close();

@@ -1,10 +1,16 @@
-/** Host microseconds that one kernel launch takes, on the null backend, where nothing else happens: `npx tsx bench/dispatch.ts`. */
+/** What a kernel launch costs the host: `npx tsx bench/dispatch.ts`. */
 import { Device } from '../src/tensor/device.ts';
 import { addInto } from '../src/tensor/elementwise.ts';
 import { gemm } from '../src/tensor/gemm/gemm.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { clocked } from './clock.ts';
+import { benchCommand } from './command-line.ts';
 
+benchCommand(
+  'bench/dispatch.ts',
+  "Times the host's work for a kernel launch on the null backend, where nothing else happens: microseconds by the clock, in " +
+    'the fastest of many rounds.',
+).parse();
 const device = await Device.open({ backend: 'null' });
 /** Launches of a round go over fewer tensors: as a training step meets the same buffers again. */
 const ROUNDS = { iterations: 100, warmupIterations: 5, repeats: 1000 };

@@ -1,18 +1,17 @@
 /**
- * Quantising an 8B Llama: `npx tsx bench/export.ts [--layers 4] [--type q4_k_m] [--threads N] [--dir DIR] [--rounds 2]`.
+ * Quantising an 8B Llama: `npx tsx bench/export.ts`.
  *
- * Makes a sharded bf16 checkpoint of random weights with the shapes of Llama 3.1 8B but few layers, exports it, and has
- * llama.cpp's own quantiser make the same file from our f16 GGUF with as many threads. Each run is a process of its
- * own; times are from opening the source to the finished file, with all data in the page cache. Throughput counts
- * parameters, which is what carries over to more layers.
+ * Makes a sharded bf16 checkpoint of random weights, exports it, and has llama.cpp's own quantiser make the same file
+ * from our f16 GGUF. Each run is a process of its own.
  */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, openSync, readSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, openSync, readSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import { Random } from '../src/data/random.ts';
+import { makeDirectory } from '../src/files/write-file.ts';
 import { fromFloat32 } from '../src/formats/elements.ts';
 import { MIXES, type Mix } from '../src/formats/gguf/mixes.ts';
 import { readLlamaConfig } from '../src/formats/hf-config.ts';
@@ -23,8 +22,8 @@ import { writeLlamaGguf } from '../src/models/save-gguf.ts';
 import type { WeightRows } from '../src/models/weight-rows.ts';
 import { sizeOf } from '../src/tensor/shape.ts';
 import { openLlama, skipReason } from '../test/oracle/llama.ts';
-import { wholeNumber } from './8b/flags.ts';
 import { LLAMA_8B } from './8b/shapes.ts';
+import { benchCommand, wholeNumber } from './command-line.ts';
 
 interface Flags {
   layers: number;
@@ -37,8 +36,12 @@ interface Flags {
 
 const RUNS = ['f16', 'dawntune', 'llama.cpp'] as const;
 
-const flags = new Command('bench/export.ts')
-  .description("times the quantising of an 8B Llama's weights against llama.cpp's own quantiser")
+const flags = benchCommand(
+  'bench/export.ts',
+  "Times the export of a model with the shapes of Llama 3.1 8B but few layers to GGUF, against llama.cpp's own quantiser " +
+    'with as many threads. Times are by the clock, from opening the source to the finished file, with all data in the page ' +
+    'cache; throughput counts parameters, which is what carries over to more layers.',
+)
   .option('--layers <n>', 'layers of the model', wholeNumber, 4)
   .addOption(new Option('--type <type>', 'kind of GGUF file').choices(Object.keys(MIXES)).default('q4_k_m'))
   .option('--threads <n>', 'threads that quantise', wholeNumber, os.availableParallelism())
@@ -100,11 +103,18 @@ function line(name: string, { seconds, cpuSeconds, peakBytes }: Measured, parame
 function child(run: string): Measured {
   const self = fileURLToPath(import.meta.url);
   const args = ['--import', 'tsx', self, '--run', run, '--dir', flags.dir, '--layers', String(flags.layers)];
-  const out = execFileSync(process.execPath, [...args, '--type', mix, '--threads', String(threads)], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  return JSON.parse(out.trim().split('\n').at(-1) as string) as Measured;
+  const { status, stdout, error } = spawnSync(
+    process.execPath,
+    [...args, '--type', mix, '--threads', String(threads)],
+    {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  if (error) throw error;
+  // It has said why.
+  if (status !== 0) process.exit(status ?? 1);
+  return JSON.parse(stdout.trim().split('\n').at(-1) as string) as Measured;
 }
 
 /** Writes one file in this process. */
@@ -153,7 +163,7 @@ function sameTensors(read: Awaited<ReturnType<typeof openLlama>>['tensors'], our
 /** Random weights in two files. The same few million numbers in ever new order: making them must not take minutes. */
 async function makeCheckpoint(): Promise<void> {
   if (existsSync(path.join(checkpoint, 'model.safetensors.index.json'))) return;
-  mkdirSync(checkpoint, { recursive: true });
+  makeDirectory(checkpoint);
   writeFileSync(path.join(checkpoint, 'config.json'), JSON.stringify(CONFIG));
   const random = new Random(8);
   const pool = fromFloat32(

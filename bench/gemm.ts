@@ -1,10 +1,17 @@
-/** Times matrix products by path and shape: `npm run bench`; TFLOP/s from the median of whole batches. */
+/** Matrix products by path and shape: `npm run bench`. */
 import { Device } from '../src/tensor/device.ts';
 import { type GemmPath, gemm } from '../src/tensor/gemm/gemm.ts';
 import { usableMatrixShape } from '../src/tensor/gemm/matrix.ts';
 import { Tensor } from '../src/tensor/tensor.ts';
 import { clocked } from './clock.ts';
+import { benchCommand } from './command-line.ts';
+import { rateText } from './rate.ts';
 
+benchCommand(
+  'bench',
+  'Times matrix products in the orders and shapes of training, by each path that the device has: milliseconds of a product ' +
+    'by the clock, the median of rounds of several, and the rate. Software drivers take small shapes.',
+).parse();
 const device = await Device.open();
 const large = !device.capabilities.software;
 const shapes: [string, number, number, number, boolean, boolean][] = large
@@ -47,9 +54,9 @@ for (const [name, m, n, k, transposeA, transposeB] of shapes)
     const b = filled(transposeB ? [n, k] : [k, n], dtype);
     const product = () => device.scope(() => void gemm({ a, b, transposeA, transposeB, dtype, path }));
     const { median: ms } = await clocked(product, () => device.finish(), ROUNDS);
-    const rate = (2 * m * n * k) / ms / 1e9;
+    const rate = rateText((2 * m * n * k) / (ms / 1000), 'FLOP/s');
     console.log(
-      `${name.padEnd(6)} ${`${m}x${n}x${k}`.padEnd(18)} ${dtype} ${path.padEnd(9)} ${ms.toFixed(3).padStart(9)} ms ${rate.toFixed(3).padStart(9)} TFLOP/s`,
+      `${name.padEnd(6)} ${`${m}x${n}x${k}`.padEnd(18)} ${dtype} ${path.padEnd(9)} ${ms.toFixed(3).padStart(9)} ms ${rate.padStart(14)}`,
     );
     a.dispose();
     b.dispose();

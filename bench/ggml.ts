@@ -1,14 +1,21 @@
-/**
- * Times the ggml block formats on one thread against ggml itself: `npx tsx bench/ggml.ts [types]`.
- *
- * MB of f32 input for a second of processor time (not of the clock: other work on the machine then matters less), from
- * the median of rounds in which ggml, the vectors and plain TypeScript take turns.
- */
+/** The ggml block formats against ggml itself: `npx tsx bench/ggml.ts [types]`. */
+import { Argument } from 'commander';
 import { GGML_TYPES, type GgmlType } from '../src/formats/gguf/types.ts';
 import { plainSearches } from '../src/quant/ggml/plain/searches.ts';
 import { blockFormats, quantizeGgml } from '../src/quant/ggml/quantize.ts';
 import { openGgml } from '../test/oracle/ggml.ts';
 import { normals } from '../test/support/check-op.ts';
+import { benchCommand } from './command-line.ts';
+
+const TYPES = Object.keys(GGML_TYPES) as GgmlType[];
+const [wanted] = benchCommand(
+  'bench/ggml.ts',
+  'Times the ggml block formats on one thread against ggml itself: MB of f32 input for a second of processor time (not of ' +
+    'the clock: other work on the machine then matters less), by the median of rounds in which ggml, the vectors and plain ' +
+    'TypeScript take turns.',
+)
+  .addArgument(new Argument('[types...]', 'formats to time').choices(TYPES).default(TYPES, 'all'))
+  .parse().processedArgs as [GgmlType[]];
 
 const WIDTH = 4096;
 const COUNT = 64 * WIDTH;
@@ -29,10 +36,8 @@ function time(run: () => void, repeats: number): number {
   return (user + system) / 1000 / repeats;
 }
 
-const wanted = process.argv.slice(2) as GgmlType[];
-const types = (Object.keys(GGML_TYPES) as GgmlType[]).filter((type) => !wanted.length || wanted.includes(type));
 console.log('type                  ggml MB/s   here MB/s    here/ggml  plain/ggml');
-for (const type of types)
+for (const type of TYPES.filter((type) => wanted.includes(type)))
   for (const weights of [undefined, importance]) {
     if (weights && ['f32', 'f16', 'bf16', 'q8_0'].includes(type)) continue;
     const out = ggml.quantize(type, values, WIDTH, weights);

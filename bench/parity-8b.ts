@@ -3,13 +3,13 @@
  * `python3 bench/torch/parity_8b.py DIR`, then `npx tsx bench/parity-8b.ts DIR`. Exit code 1 if a bar is missed.
  */
 import path from 'node:path';
-import { Command, Option } from 'commander';
+import { Option } from 'commander';
 import type { Checkpointing } from '../src/autograd/tape.ts';
-import { guardProcess } from '../src/cli/process.ts';
 import { makeDirectory, writeFileAtomic } from '../src/files/write-file.ts';
 import { Device } from '../src/tensor/device.ts';
-import { CHECKPOINTING_MODES, wholeNumber } from './8b/flags.ts';
+import { CHECKPOINTING_MODES } from './8b/flags.ts';
 import { compareParity, PARITY_BARS } from './8b/parity.ts';
+import { benchCommand, wholeNumber } from './command-line.ts';
 
 interface Flags {
   gradientCheckpointing: Checkpointing;
@@ -17,11 +17,10 @@ interface Flags {
   json?: string;
 }
 
-guardProcess();
-const program = new Command('bench/parity-8b.ts')
-  .description(
-    'follows a QLoRA run of PyTorch from the same start; exit code 1 if losses or gradients are too far apart',
-  )
+const program = benchCommand(
+  'bench/parity-8b.ts',
+  'Follows a QLoRA run of PyTorch from the same start; exit code 1 if losses or gradients are too far apart.',
+)
   .argument('<directory>', 'what bench/torch/parity_8b.py wrote')
   .addOption(
     new Option('--gradient-checkpointing <mode>', 'of the run here').choices(CHECKPOINTING_MODES).default('full'),

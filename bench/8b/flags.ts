@@ -4,12 +4,6 @@ import type { Checkpointing } from '../../src/autograd/tape.ts';
 /** The one that needs least memory first: a device that ran out of it measures no other. */
 export const CHECKPOINTING_MODES: readonly Checkpointing[] = ['offload', 'full', 'selective', 'none'];
 
-export function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('a whole number from 1 is needed');
-  return value;
-}
-
 /** Parses names with commas between them, each one of `choices`. */
 export function listOf<T extends string>(choices: readonly T[]): (text: string) => T[] {
   return (text) =>

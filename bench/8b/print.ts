@@ -1,16 +1,18 @@
 import { bytes } from '../../src/train/progress.ts';
+import { rateText } from '../rate.ts';
 import type { Measured } from './ceilings.ts';
 import type { StepReport } from './step.ts';
 
 /** Lines of a profile on the screen; the JSON file has all. */
 const SHOWN = 40;
 
+const products = (tflops: number | undefined) => (tflops === undefined ? '' : rateText(1e12 * tflops, 'FLOP/s'));
+const traffic = (gbps: number | undefined) => (gbps === undefined ? '' : rateText(1e9 * gbps, 'B/s'));
+
 export function printPart({ group, name: part, ms, tflops, gbps, percent }: Measured): void {
-  const rate = (value: number | undefined, unit: string) =>
-    value === undefined ? ''.padEnd(16) : `${value.toFixed(1).padStart(8)} ${unit.padEnd(7)}`;
   const share = percent === undefined ? '' : `${percent.toFixed(0).padStart(4)} %`;
   console.log(
-    `${group.padEnd(11)} ${part.padEnd(62)} ${ms.toFixed(3).padStart(9)} ms ${rate(tflops, 'TFLOP/s')}${rate(gbps, 'GB/s')}${share}`,
+    `${group.padEnd(11)} ${part.padEnd(62)} ${ms.toFixed(3).padStart(9)} ms ${products(tflops).padStart(14)} ${traffic(gbps).padStart(11)} ${share}`,
   );
 }
 
@@ -26,9 +28,7 @@ export const size = (count: number) => (count >= 1e9 ? `${(count / 1e9).toFixed(
 export function printStep(step: StepReport, torch: TorchReport = {}): void {
   const { checkpointing, tokensPerSecond, tflops, seconds, losses, ...rest } = step;
   const { memory, host, profile, skipped } = rest;
-  console.log(
-    `\nstep, checkpointing ${checkpointing}: ${tokensPerSecond.toFixed(0)} tok/s, ${tflops.toFixed(1)} TFLOP/s`,
-  );
+  console.log(`\nstep, checkpointing ${checkpointing}: ${tokensPerSecond.toFixed(0)} tok/s, ${products(tflops)}`);
   console.log(
     `  seconds ${seconds.map((s) => s.toFixed(3)).join(' ')}; losses ${losses.map((l) => l.toFixed(3)).join(' ')}; ${skipped} skipped`,
   );
@@ -46,8 +46,8 @@ export function printStep(step: StepReport, torch: TorchReport = {}): void {
   );
   if (!profile) return;
   console.log(`  GPU time of a profiled step: ${profile.gpuMs.toFixed(1)} ms`);
-  for (const { key, ms, percent, count, tflops: rate } of profile.lines.slice(0, SHOWN))
+  for (const { key, ms, percent, count, tflops } of profile.lines.slice(0, SHOWN))
     console.log(
-      `  ${ms.toFixed(2).padStart(9)} ms ${percent.toFixed(1).padStart(5)} % ${String(count).padStart(6)} x  ${rate === undefined ? ''.padEnd(15) : `${rate.toFixed(1).padStart(7)} TFLOP/s`}  ${key}`,
+      `  ${ms.toFixed(2).padStart(9)} ms ${percent.toFixed(1).padStart(5)} % ${String(count).padStart(6)} x  ${products(tflops).padStart(13)}  ${key}`,
     );
 }

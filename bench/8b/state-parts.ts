@@ -35,7 +35,7 @@ export function optimizerParts({ device, config, r, normal }: Setting): Part[] {
   return [
     {
       group: 'optimizer',
-      name: `gradient norm and 8-bit AdamW, ${all.length} tensors, ${(elements / 1e6).toFixed(1)} M weights`,
+      name: `gradient norm and 8-bit AdamW, ${all.length} tensors, ${elements.toLocaleString('en')} weights`,
       // Gradients are read twice, weights and two bytes of state read and written.
       bytes: elements * (4 + 4 + 8 + 4),
       prepare() {

@@ -3,8 +3,8 @@
     python3 bench/torch/parity_8b.py DIR [--layers 32] [--rows 4] [--seq 2048] [--steps 20] [--tiny]
 
 Writes DIR/model (a bnb-4bit checkpoint of random weights), DIR/adapter (PEFT, A and B both random), DIR/parity.json
-(rates and sizes) and DIR/expected.safetensors: `input_ids` [steps, rows, seq], `losses` [steps] of the bf16 run, and of
-the first step `grad.NAME` in bf16 as it trains and `exact.NAME` computed in f32 throughout, before clipping.
+(rates, sizes and versions) and DIR/expected.safetensors: `input_ids` [steps, rows, seq], `losses` [steps] of the bf16
+run, and of the first step `grad.NAME` in bf16 as it trains and `exact.NAME` computed in f32 throughout, before clipping.
 """
 
 import argparse

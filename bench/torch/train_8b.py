@@ -4,7 +4,7 @@
 
 Random weights made on the GPU; rsLoRA with r = 16 on seven modules, bf16 autocast, SDPA attention, gradient
 checkpointing, bitsandbytes' 8-bit AdamW, gradients clipped to norm 1. Nothing is upcast to f32 that training does not
-need: this is the fast way to set it up.
+need: this is the fast way to set it up. FILE also says which versions were used (`versions`), and with what options.
 """
 
 import argparse
@@ -68,6 +68,7 @@ def optimizer_of(trained):
 
 
 def versions():
+    """What this runs on: printed, and part of every JSON file. A package that cannot be imported says why."""
     found = {"torch": torch.__version__, "device": torch.cuda.get_device_name(0)}
     for name in ["transformers", "peft", "bitsandbytes"]:
         try:

@@ -25,13 +25,15 @@ export function tuneCommand(): Command {
     const { openData } = await import('../train/training-data.ts');
     const { timerOn, tune } = await import('../train/tune.ts');
     const config = trainConfigOf(flags, flags.config);
+    // Before the device: what is wrong with the flags is said on those that have nothing to tune too.
+    const data = await openData(config);
     const device = await Device.open();
     const { capabilities } = device;
     const usable = usableMatrixShape(capabilities) !== undefined;
     // Found before minutes of measuring, not after.
     if (usable) checkWritable(path.dirname(fileToWrite(capabilities)));
     const products = usable
-      ? (await planMemory(capabilities, config, await openData(config), freeMemory(capabilities))).step.products
+      ? (await planMemory(capabilities, config, data, freeMemory(capabilities))).step.products
       : [];
     if (products.length === 0) {
       const without = usable

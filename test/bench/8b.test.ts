@@ -36,6 +36,9 @@ test('everything is measured in small shapes, and written as JSON', async () => 
     const total = profile.lines.reduce((sum: number, { ms }: { ms: number }) => sum + ms, 0);
     expect(total).toBeCloseTo(profile.gpuMs, 6);
     expect(stdout).toContain('step, checkpointing full');
+    // However small the shapes, rates have digits that tell them apart.
+    expect(stdout).toMatch(/ [1-9][\d.]{3,4} [kMG]FLOP\/s +[1-9][\d.]{3,4} [kMG]B\/s /);
+    expect(stdout).not.toMatch(/ 0[.\d]* \w*(FLOP|B)\/s/);
   } finally {
     rmSync(dir, { recursive: true });
   }

@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { complain } from '../../src/errors.ts';
 import { GGML_TYPES, type GgmlType } from '../../src/formats/gguf/types.ts';
 
 const require = createRequire(import.meta.url);
@@ -28,9 +29,19 @@ export interface Ggml {
   dequantize(type: GgmlType, bytes: Uint8Array, count: number): Float32Array;
 }
 
-/** Functions of the real ggml, called through its C interface. */
+/**
+ * Functions of the real ggml, called through its C interface.
+ *
+ * @throws UserError where it is not installed
+ */
 export async function openGgml(): Promise<Ggml> {
-  if (!folder) throw new Error(`ggml: ${NAME} is not installed`);
+  if (!folder)
+    throw complain({
+      where: 'ggml',
+      got: `no package ${NAME}`,
+      expected: 'it to be installed',
+      remedy: 'run `npm ci` with optional dependencies',
+    });
   const { default: koffi } = await import('koffi');
   const file = readdirSync(folder).find((name) => /^(lib)?ggml-base\.(so|dylib|dll)$/.test(name));
   const library = koffi.load(path.join(folder, file as string));

@@ -171,6 +171,19 @@ describe('the command', () => {
     expect((await command('tune', '--help')).out).toContain('--per-device-train-batch-size');
   });
 
+  test.each([
+    ['--model', '/nowhere', /^error: \/nowhere.*: got no such directory/],
+    ['--dataset', '/nowhere.jsonl', /^error: \/nowhere\.jsonl: got no such file/],
+    ['--target-modules', 'c_attn', /"c_attn", which matches no linear layer/],
+  ])('checks %s %s as train does, before it looks at the device', async (flag, value, message) => {
+    const open = vi.spyOn(Device, 'open');
+    const outcomes = [await command('tune', flag, value), await command('train', flag, value)];
+    expect(open).not.toHaveBeenCalled();
+    open.mockRestore();
+    expect(outcomes[0]).toEqual(outcomes[1]);
+    expect(outcomes[0]).toMatchObject({ code: 1, out: '', err: [expect.stringMatching(message)] });
+  });
+
   test('doctor says where what was tuned is kept, or that there is nothing to tune', async () => {
     const expected = usableMatrixShape(device.capabilities)
       ? /^tuned products +off \(DAWNTUNE_CACHE=off, or no home directory\)$/m
