@@ -17,6 +17,7 @@ import { printPart, printStep, type TorchReport } from './8b/print.ts';
 import { benchConfig } from './8b/shapes.ts';
 import { optimizerParts, weightParts } from './8b/state-parts.ts';
 import { measureSteps, type StepReport } from './8b/step.ts';
+import { WARM_UP_MS } from './8b/timing.ts';
 import { NormalSource } from './8b/weights.ts';
 import { benchCommand, wholeNumber } from './command-line.ts';
 
@@ -94,7 +95,8 @@ const report: {
   errors: string[];
 } = { device: name, driver, options: flags, parts: [], steps: [], torch, errors: [] };
 const normal = new NormalSource(device, 1, flags.tiny ? 10_000 : undefined);
-const setting: Setting = { device, config: benchConfig(layers, flags.tiny), rows, seq, r: rank, normal };
+const config = benchConfig(layers, flags.tiny);
+const setting: Setting = { device, config, rows, seq, r: rank, normal, warmUpMs: flags.tiny ? 0 : WARM_UP_MS };
 
 const save = () => {
   if (flags.json) writeFileAtomic(flags.json, `${JSON.stringify(report, null, 1)}\n`);

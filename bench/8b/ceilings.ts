@@ -24,11 +24,11 @@ export interface Measured {
 }
 
 /** Times one part; what it makes is freed, and the memory given back, before this returns. */
-export async function measurePart({ device }: Setting, part: Part): Promise<Measured> {
+export async function measurePart({ device, warmUpMs }: Setting, part: Part): Promise<Measured> {
   const ms = await device.scopeAsync(async () => {
     const { run, dispose } = part.prepare();
     try {
-      return await gpuTime(device, run);
+      return await gpuTime(device, run, warmUpMs);
     } finally {
       dispose?.();
     }

@@ -13,6 +13,8 @@ export interface Setting {
   r: number;
   /** Start values; their deviation is 1. */
   normal: NormalSource;
+  /** Milliseconds of work before each measurement. */
+  warmUpMs: number;
 }
 
 /** A piece of a training step that is timed alone. */
