@@ -123,10 +123,10 @@ for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
   const kernels = matrixKernels(entry, width, real ? 'matrix' : 'emulated').filter(({ bytes }) => bytes <= limit);
   for (const kernel of kernels) device.compile(kernel, Object.keys(small[entry]));
   for (const { rows, bytes, ...kernel } of kernels) {
-    const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES, OVER } = kernel.defines ?? {};
+    const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES } = kernel.defines ?? {};
     const layout = [
       `${QUERIES} x ${KEYS}, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}`,
-      { forward: `, over ${OVER}`, gradient_queries: '', gradient_keys: `, places ${PLACES}` }[entry],
+      entry === 'gradient_keys' ? `, places ${PLACES}` : '',
       `, ${bytes} B, ${workgroupsByBytes(bytes)} a core`,
     ].join('');
     const launch = (batch: Batch) =>

@@ -19,9 +19,9 @@ const zeros = (shape: number[]) => Array.from({ length: 100 }, () => Tensor.zero
 const [a, b, y] = [zeros([16, 16]), zeros([16, 16]), zeros([16, 16])];
 const kinds: Record<string, (i: number) => void> = {
   'addInto: 2 bindings, 1 parameter': (i) => addInto(y[i], a[i]),
-  'gemm into a place: 3 bindings, 13 parameters': (i) =>
+  'gemm into a place: 3 bindings, 12 parameters': (i) =>
     void gemm({ a: a[i], b: b[i], addend: y[i], into: y[i], dtype: 'f32' }),
-  'gemm: the same and a scope with fresh memory': (i) =>
+  'gemm in a scope with fresh memory: 4 bindings, 12 parameters': (i) =>
     device.scope(() => void gemm({ a: a[i], b: b[i], addend: y[i], dtype: 'f32' })),
 };
 

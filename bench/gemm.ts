@@ -9,8 +9,9 @@ import { rateText } from './rate.ts';
 
 benchCommand(
   'bench',
-  'Times matrix products in the orders and shapes of training, by each path that the device has: milliseconds of a product ' +
-    'by the clock, the median of rounds of several, and the rate. Software drivers take small shapes.',
+  'Times matrix products in the orders and shapes of training, of operands in rows (bench:8b has those in panels too), by ' +
+    'each path that the device has: milliseconds of a product by the clock, the median of rounds of several, and the ' +
+    'rate. Software drivers take small shapes.',
 ).parse();
 const device = await Device.open();
 const large = !device.capabilities.software;

@@ -43,7 +43,7 @@ function keyOf({ label, params, defines }: TimedCommand): string {
   return [label, shape, parts, variantOf(defines)].filter((text) => text !== '').join(' ');
 }
 
-/** Of products on matrix units the tile, the order of the operands, and dtypes of result and addend; else all defines. */
+/** Of products on matrix units the tile, the order of the operands, panels, and dtypes of result and addend; else all defines. */
 function variantOf(defines: TimedCommand['defines']): string {
   const { TM, TN, A_DIRECTION, B_DIRECTION, A_PANELS, B_PANELS, C, Y } = defines;
   if (TM === undefined)
