@@ -1,5 +1,5 @@
 // Advances an optimiser's count of applied steps unless the gradients are not finite, and looks up bias corrections.
-@group(0) @binding(1) var<storage, read> stats: array<f32>; // See gradient-scale.wgsl.
+@group(0) @binding(1) var<storage, read> stats: array<f32>; // See gradient-norm.wgsl.
 @group(0) @binding(2) var<storage, read> table: array<f32>; // 1 - beta1^t and sqrt(1 - beta2^t) for t = 1, 2, …
 @group(0) @binding(3) var<storage, read_write> clock: array<f32>;
 

@@ -65,7 +65,7 @@ var<workgroup> shared_parts: array<f32, THREADS>;
 var<workgroup> factors: array<f32, QUERIES>;
 // 2 · round if a base must be raised in that round, 2 · round + 1 if that of a row which has sums.
 var<workgroup> raise: atomic<u32>;
-// The last round in which a value was not finite.
+// One past the last key of the last round in which a value was not finite.
 var<workgroup> broken: atomic<u32>;
 
 // The last key stands for those beyond it, whose weights are 0: a condition around a load would cost more than the load.

@@ -99,7 +99,7 @@ export class Nf4Tensor extends OpaqueMatrix {
       this.#dequantize('rows', start, end, y.slice(0, start, end));
   }
 
-  /** Dequantises a matrix to f16 in panels; null where these need rows of a multiple of eight and one binding. */
+  /** Dequantises a matrix to f16 in panels; null where rows are no multiple of eight or one binding does not hold these. */
   override panels(transposed: boolean): Tensor | null {
     const { device, shape } = this;
     const [k, n] = transposed ? shape.toReversed() : shape;

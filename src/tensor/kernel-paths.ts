@@ -8,7 +8,7 @@ import { usableMatrixShape, WORKGROUP_BYTES } from './gemm/matrix.ts';
  */
 export type AttentionPath = 'matrix' | 'emulated' | 'tiled' | 'plain';
 
-/** Head sizes that the kernels for matrix units are written for, and the workgroup memory that their smallest take. */
+/** Head sizes that the kernels for matrix units are written for, and workgroup memory that is enough for their smallest tiles. */
 export const MATRIX_WIDTHS: readonly number[] = [64, 128];
 const MATRIX_BYTES = 32768;
 

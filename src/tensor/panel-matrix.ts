@@ -10,9 +10,9 @@ import type { Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 import { combinations, type KernelVariant } from './variants.ts';
 
-/** Matrices of fewer rows are multiplied by thin tiles, which read no panels. */
+/** Matrices of few rows are multiplied by tiles of 16 rows, which read no panels. */
 const LEAST_ROWS = 128;
-/** What widths are a multiple of: tiles that lie across panels then end with the last one. */
+/** What widths are a multiple of: tiles of 128 that lie across panels then end with the last one. */
 const WIDTH_UNIT = 128;
 /** Rows and columns that a workgroup brings from one order to the other; as in kernels/include/panel_place.wgsl. */
 const BLOCK = { rows: 32, columns: 64 };

@@ -3,7 +3,7 @@ import { type Defines, expand, type Interface, interfaceOf } from './wgsl.ts';
 
 /** Which kernel to build: a file, an entry point and everything that shapes the code. */
 export interface KernelChoice {
-  /** File in kernels/, for example `rmsnorm.wgsl`. */
+  /** File in kernels/, for example `rms_norm.wgsl`. */
   kernel: string;
   /** Entry point; `main` if left out. */
   entry?: string;

@@ -4,7 +4,7 @@ export const SPAN = 256;
 /**
  * A search for the scales of groups of values, with its results.
  *
- * There are two: plain-search.ts, the algorithm in the open, and simd/, the same sums four groups at a time. Their
+ * There are two: plain/, the algorithm in the open, and simd/, the same sums four groups at a time. Their
  * bytes are equal, and equal to ggml's.
  */
 export interface GroupSearch {
