@@ -13,10 +13,10 @@ export type Timer = (shape: ProductShape, tilings: readonly Tiling[]) => Promise
 /** What the default has to be beaten by: measurements differ by about one percent. */
 const MARGIN = 1.02;
 /**
- * GPU time before a measurement: clocks fall when there is nothing to do, and take 40 ms to rise. It is counted by the
+ * GPU time before a measurement: clocks fall when there is nothing to do, and take some 100 ms to rise. It is counted by the
  * first launches, which run up to six times slower.
  */
-const WARM_UP_MS = 6 * 40;
+const WARM_UP_MS = 6 * 100;
 const MOST_WARM_UPS = 300;
 const ROUNDS = 9;
 /** Numbers that operands repeat, in rows that differ; zeros would cost the GPU less power, and let it run faster. */

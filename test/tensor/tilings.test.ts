@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { Device } from '../../src/tensor/device.ts';
 import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
-import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
+import { usableMatrixShape, WORKGROUP_BYTES } from '../../src/tensor/gemm/matrix.ts';
+import { panelsSize } from '../../src/tensor/gemm/panels.ts';
 import {
   candidates,
   defaultTiling,
@@ -90,6 +91,14 @@ test('what is taken where nothing was measured', () => {
   expect(taken({ m: 64, n: 128 })).toBe('64x128/16');
   expect(taken({ m: 64, n: 64, k: 300 })).toBe('64x64/1');
   expect(taken({ m: 64, n: 64, k: 0 })).toBe('64x64/1');
+});
+
+test('tile shapes leave room for two workgroups on a core of an H200, and what is unread behind the panels for the widest', () => {
+  expect(WORKGROUP_BYTES).toBe(23040); // 128 or 160 rows of 32 halves and 16 bytes
+  expect(WORKGROUP_BYTES).toBeLessThanOrEqual(24576);
+  // A tile may begin in the last of one panel.
+  const widest = Math.max(...Object.values(TILES).map(({ TN }) => TN));
+  expect(panelsSize(32, 32)).toBeGreaterThanOrEqual(widest * 32);
 });
 
 test('what is kept is not taken where its parts would fill the memory', () => {

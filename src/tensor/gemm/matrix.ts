@@ -20,11 +20,20 @@ import {
 } from './tilings.ts';
 
 const INVOCATIONS = 128;
+/** Rows of `rows` times `width` elements, padded by 16 bytes: of f16 a tile of an operand, of f32 a subgroup's results. */
+const paddedBytes = (rows: number, width: number, size: number) => rows * (width * size + 16);
+
+/** Workgroup memory of a tile shape: tiles of both operands, as large as either direction makes them, or results. */
+function workgroupBytes({ TM, TN, WN }: TileShape): number {
+  const operand = (side: number) => Math.max(paddedBytes(side, TILE_DEPTH, 2), paddedBytes(TILE_DEPTH, side, 2));
+  return Math.max(operand(TM) + operand(TN), paddedBytes(4 * 16, WN, 4));
+}
+
 /**
- * The two largest padded tiles. An NVIDIA H200 has 48 KiB for all workgroups of a core together: with more than 24,576
- * bytes each workgroup is alone there and waits at its own barriers, at half the speed.
+ * What the largest tile shape takes. An NVIDIA H200 has 48 KiB for all workgroups of a core together: with more than
+ * 24,576 bytes each workgroup is alone there and waits at its own barriers, at half the speed.
  */
-export const WORKGROUP_BYTES = 23040;
+export const WORKGROUP_BYTES = Math.max(...Object.values(TILES).map(workgroupBytes));
 
 type Edges = 'aligned' | 'ragged';
 /** What kernels count places of such operands in. */
