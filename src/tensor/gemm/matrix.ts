@@ -145,7 +145,9 @@ export const variants: KernelVariant[] = [
       }))
       .filter(({ panelsB, edges }) => !panelsB || edges === 'aligned')
       .filter(({ rider, transposeA }) => rider === '0' || !transposeA)
-      .filter(({ SHARES, output }) => SHARES === 'no' || output === 'none f16')
+      // What has nothing to do with the output is combined with one.
+      .filter(({ SHARES, rider, output }) => output === 'none f16' || (SHARES === 'no' && Number(rider) <= 16))
+      .filter(({ SHARES, rider, edges }) => SHARES === 'no' || (rider === '16' && edges === 'aligned') || rider === '0')
       .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
       .filter(({ panelsB, b }) => !panelsB || b === 'plain')
       .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
