@@ -51,8 +51,9 @@ const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
 // In units of log2: how far a score may exceed its row's base.
 const SLACK = 8.0 * LOG2_E;
 // Times the factor of scores: the base of a row that has seen no key, below all that products of halves can reach. A score
-// that is not seen is LOWEST, its weight 0 against every base.
+// that is not seen is LOWEST, its weight 0 against every base that is finite.
 const NO_BASE = -1.0e30;
+const LARGEST_FACTOR = 1.0e8; // that NO_BASE can be multiplied by; scores with a larger one do not come near either
 
 var<workgroup> tiles: array<vec4u, 2u * VALUES>;
 // Scores (f32) and weights (f16).
@@ -100,7 +101,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   // all that is seen has the same weight, too.
   let factor_of_scores = max(abs(p.scale) * LOG2_E, 1.0e-30);
   let sign = select(0u, 0x80008000u, p.scale < 0.0);
-  let no_base = NO_BASE * factor_of_scores;
+  let no_base = NO_BASE * min(factor_of_scores, LARGEST_FACTOR);
   var base = no_base;
   var sum = 0.0;
   var spoiled = false; // by a value that is not finite

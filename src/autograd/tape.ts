@@ -270,7 +270,8 @@ export class Tape {
     // What is collected for an input that is given twice must be added once.
     if (!needs[i] || !op.collects?.(i, inputs.length) || inputs.indexOf(input) !== i) return { dtype };
     if (inPlace) return { dtype, addend: input.grad ?? undefined, into: input.grad ?? input.newGradient() };
-    return { dtype, addend: waiting?.get(input) ?? undefined };
+    const addend = waiting?.get(input) ?? undefined;
+    return { dtype, addend: addend && !op.readsPanels ? contiguous(addend) : addend };
   }
 
   #deposit(step: Step, input: Tensor, raw: Tensor, { addend, into }: Collected): void {

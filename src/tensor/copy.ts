@@ -59,10 +59,19 @@ export const variants: KernelVariant[] = DTYPES.flatMap((from) =>
  * A dense copy of a view in `dtype`. Between i32 and u32 the bits stay; towards whole numbers fractions are cut
  * and values out of range go to the nearest end.
  *
- * @throws UserError for views that need more than four strides
+ * @throws UserError for views that need more than four strides, and for quantised matrices in their own dtype, which is not
+ * that of their elements
  */
 export function copyOf(x: Tensor, dtype: DType = x.dtype): Tensor {
-  if (x.opaque) return castTo(x.dense(dtype === 'f16' ? 'f16' : 'f32'), dtype);
+  if (x.opaque) {
+    if (dtype === 'f32' || dtype === 'f16') return x.dense(dtype);
+    throw complain({
+      where: 'copy',
+      got: `a quantised matrix [${x.shape}] as ${dtype}`,
+      expected: 'a use that understands it',
+      remedy: 'use it in linear, or take dense() first',
+    });
+  }
   if (x.size === 0) return Tensor.empty(x.device, x.shape, dtype);
   if (x.contiguous && dtype === x.dtype && x.byteOffset % 4 === 0) {
     const y = Tensor.empty(x.device, x.shape, dtype);

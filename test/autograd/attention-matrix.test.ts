@@ -111,6 +111,22 @@ describe.each(PATHS)('%s', (path) => {
     });
   });
 
+  test.each([1e9, -1e9])('a scale of %f, for tiny heads: rows see nothing of a tile that others see', async (scale) => {
+    await device.scopeAsync(async () => {
+      const heads = [2, 1, 1].map((count, i) => {
+        const values = normals(70 * count * SIZE, i).map((x) => (i < 2 ? 1e-4 * x : x));
+        return Tensor.from(device, values, [70, count, SIZE], 'f16');
+      });
+      const options = { ranges: AttentionRanges.packed(device, [37, 33]), scale, path };
+      const rounded = await Promise.all(
+        heads.map(async (x) => ({ shape: x.shape, data: Float64Array.from(await x.numbers()) })),
+      );
+      const expected = attentionOperation.reference(rounded, options);
+      const y = attention(heads[0], heads[1], heads[2], options);
+      compare('output', await y.numbers(), expected.data, OPERATION_TOLERANCE.f16);
+    });
+  });
+
   test('nothing but empty ranges: zeros', async () => {
     await device.scopeAsync(async () => {
       const [q, k] = [5, 40].map((rows) => Tensor.from(device, normals(rows * SIZE, rows), [rows, 1, SIZE], 'f16'));

@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { concat } from '../../src/autograd/ops/join.ts';
 import { linear } from '../../src/autograd/ops/linear.ts';
 import { lowRankLinear } from '../../src/autograd/ops/low-rank-linear.ts';
+import { transpose } from '../../src/autograd/ops/reshape.ts';
 import { rmsNorm, rmsNormOperation } from '../../src/autograd/ops/rms-norm.ts';
 import { swiglu, swigluOperation } from '../../src/autograd/ops/swiglu.ts';
 import { withTape } from '../../src/autograd/recording.ts';
@@ -131,6 +132,31 @@ test.each([128, 256, 2048])('rmsNorm of width %i makes its result in panels', as
       const backward = (panels: boolean) => gradientsOf(inputs, () => rmsNorm(x, weight, { ...options, panels }), seed);
       expect(await backward(true)).toEqual(await backward(false));
     }
+  });
+});
+
+test('a matrix in panels is transposed like any other', async () => {
+  await device.scopeAsync(async () => {
+    const inputs = [leaf(1, [133, 128], 'f16'), leaf(2, [128])];
+    const normed = (panels: boolean) => rmsNorm(inputs[0], inputs[1], { eps: 0.1, dtype: 'f16', panels });
+    expect(await transpose(normed(true)).data()).toEqual(await transpose(normed(false)).data());
+    const seed = random(3, [128, 133], 'f16');
+    const backward = (panels: boolean) => gradientsOf(inputs, () => transpose(normed(panels)), seed);
+    expect(await backward(true)).toEqual(await backward(false));
+  });
+});
+
+test('a norm adds its gradient to one that waits in panels', async () => {
+  await device.scopeAsync(async () => {
+    const [x, weight] = [leaf(1, [133, 128], 'f16'), random(2, [128, 128], 'f16')];
+    const [scale, up] = [random(3, [128]), random(4, [133, 128], 'f16')];
+    const run = (panels: boolean) => {
+      const gate = linear(x, weight);
+      const normed = rmsNorm(gate, scale, { eps: 0.1, dtype: 'f16' });
+      return linear(normed, weight, { residual: swiglu(gate, up, { panels }) });
+    };
+    const backward = (panels: boolean) => gradientsOf([x], () => run(panels), random(5, [133, 128], 'f16'));
+    expect(await backward(true)).toEqual(await backward(false));
   });
 });
 

@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, test } from 'vitest';
+import { reshape, transpose } from '../../src/autograd/ops/reshape.ts';
 import { UserError } from '../../src/errors.ts';
 import { dynamicMap } from '../../src/quant/dynamic-map.ts';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { arrayOf, readArrays } from '../../src/reference/files.ts';
+import { contiguous } from '../../src/tensor/copy.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { toHalf } from '../../src/tensor/half.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
@@ -186,6 +188,9 @@ test('what it cannot do is refused in one line', async () => {
       () => weight.transpose(),
       () => weight.expand(),
       () => weight.data(),
+      () => contiguous(weight),
+      () => reshape(weight, [128]),
+      () => transpose(weight),
       () => quantizeNf4(x, { blocksize: 48 }),
       () => quantizeNf4(Tensor.empty(device, [0])),
       () => quantizeNf4(Tensor.empty(device, [4], 'i32')),

@@ -109,7 +109,9 @@ test('what is kept is not taken where its parts would fill the memory', () => {
   for (const splits of [2, 6]) expect(serves({ tile: '128x160', splits, tail: true }, large)).toBe(true);
   for (const splits of [7, 65535]) expect(serves({ tile: '128x160', splits, tail: true }, large)).toBe(false);
   expect(serves({ tile: '128x16', splits: 1, tail }, large)).toBe(false);
-  for (const sizes of [shape({ n: 16 }), shape({ m: 16, k: 8192 }), shape({ m: 64, n: 64 })])
+  // With tails whose parts fill three rounds, among the candidates or as the default.
+  const tails = [shape({ panelsB: true, k: 14336 }), shape({ panelsB: true, m: 2048, k: 14336 })];
+  for (const sizes of [...tails, shape({ n: 16 }), shape({ m: 16, k: 8192 }), shape({ m: 64, n: 64 })])
     for (const tiling of candidates(sizes)) expect(serves(tiling, sizes)).toBe(true);
 });
 

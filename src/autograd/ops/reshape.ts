@@ -28,7 +28,7 @@ export const reshapeOperation = operation<Shape>({
 /** x in another shape of as many elements; shares x's storage when x is contiguous. */
 export const reshape = (x: Tensor, shape: Shape): Tensor => apply(reshapeOperation, [x], shape);
 
-/** The view of x whose dimension d is x's dimension order[d]. */
+/** The view of x, whose storage is its elements, whose dimension d is x's dimension order[d]. */
 function permuted(x: Tensor, order: readonly number[]): Tensor {
   const pick = (list: readonly number[]) => order.map((d) => list[d]);
   return new Tensor(x.device, x.storage, x.dtype, pick(x.shape), { strides: pick(x.strides), offset: x.offset });
@@ -47,7 +47,7 @@ export const permuteOperation = operation<readonly number[]>({
         remedy: 'name every dimension once',
       });
   },
-  forward: ([x], order) => ({ output: copyOf(permuted(x, order)) }),
+  forward: ([x], order) => ({ output: copyOf(permuted(x.opaque ? contiguous(x) : x, order)) }),
   keeps: () => ({ inputs: [] }),
   backward: ({ grad, attributes: order }) => [
     contiguous(

@@ -119,9 +119,13 @@ export function wholeTiles({ tile, splits, tail }: Tiling, sizes: Sizes): number
 const mostByGroups = (tile: TileName, tail: boolean, sizes: Sizes) =>
   Math.max(1, (MOST_OVER_ENOUGH * TILES[tile].enough) / (tail ? tailOf(tile, sizes) : groupsOf(tile, sizes)));
 
-/** Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. */
+/**
+ * Whether a tiling that was kept for products of the same key can be taken for this one: sizes differ a little. A tail may
+ * have more workgroups where these just fill rounds.
+ */
 export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
-  suits(tile, sizes) && splits <= mostByGroups(tile, tail, sizes);
+  suits(tile, sizes) &&
+  (splits <= mostByGroups(tile, tail, sizes) || (tail && splits === tailSplits(tile, sizes).splits));
 
 /**
  * The large tiles, and how fast the workgroups that run side by side compute with them beside the first, as measured: a
