@@ -10,7 +10,8 @@
 //
 // Sums on matrix units cannot be scaled row by row. So weights are exp(score − base), where a row's base is raised to
 // the greatest score only when a score exceeds it by more than 8: until then weights stay below e^8, which f16 holds.
-// A raise is rare, sends the sums through workgroup memory and begins the round again.
+// A raise is rare, sends the sums through workgroup memory and begins the round again. A base is rounded, which all weights of
+// its row share and the sum takes back; beyond scores of 5e7 that leaves the range of f16.
 //
 // A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
 // not finite is replaced by 0, and rows that do see it become NaN as a whole.
