@@ -125,7 +125,7 @@ for (const entry of ['forward', 'gradient_queries', 'gradient_keys'] as const) {
   for (const { rows, bytes, ...kernel } of kernels) {
     const { QUERIES, KEYS, ROW_GROUPS, COLUMN_GROUPS, PLACES } = kernel.defines ?? {};
     const layout = [
-      `${QUERIES} x ${KEYS}, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}`,
+      `${QUERIES} queries x ${KEYS} keys, groups ${ROW_GROUPS} x ${COLUMN_GROUPS}`,
       entry === 'gradient_keys' ? `, places ${PLACES}` : '',
       `, ${bytes} B, ${workgroupsByBytes(bytes)} a core`,
     ].join('');

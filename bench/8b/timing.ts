@@ -9,9 +9,9 @@ const WARM_UPS_AT_A_TIME = 3;
 
 /**
  * Work before a measurement, in milliseconds: a GPU clocks down while inputs are made, to a sixth of its speed, and takes
- * some 100 ms to clock up again.
+ * some 100 ms to clock up again, at times more.
  */
-export const WARM_UP_MS = 150;
+export const WARM_UP_MS = 300;
 
 /**
  * Median GPU milliseconds of what `run` records; what it makes is freed each time.

@@ -171,6 +171,14 @@ describe('candidates', () => {
     },
   );
 
+  test('have no more workgroups than a launch may have along one dimension', () => {
+    const large = shape({ m: 65536, n: 4096, panelsB: true });
+    const small = { tile: '64x64', splits: 1, tail: false } as const;
+    expect(candidates(large).map(({ tile }) => tile)).not.toContain('64x64'); // It would have 65,536.
+    expect(serves(small, large)).toBe(false);
+    expect(serves(small, { ...large, m: 65472 })).toBe(true);
+  });
+
   test('are other tiles and other splits, and no thin tiles for what is not thin', () => {
     const deep = candidates(shape({ m: 16, k: 8192, transposeA: true }));
     expect(new Set(deep.map(({ tile }) => tile)).size).toBeGreaterThan(1);

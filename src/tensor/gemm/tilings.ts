@@ -105,6 +105,9 @@ export function suits(tile: TileName, { transposeA, panelsA, panelsB, m, n }: Si
 const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
   Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
 
+/** Workgroups that WebGPU promises along one dimension of a launch. */
+const MOST_GROUPS = 65535;
+
 /** Tiles beyond the last full round; those of several products at once are not told apart. */
 const tailOf = (tile: TileName, sizes: Sizes) => (sizes.batch > 1 ? 0 : groupsOf(tile, sizes) % ROUND);
 
@@ -125,6 +128,7 @@ const mostByGroups = (tile: TileName, tail: boolean, sizes: Sizes) =>
  */
 export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
   suits(tile, sizes) &&
+  groupsOf(tile, sizes) / sizes.batch <= MOST_GROUPS &&
   (splits <= mostByGroups(tile, tail, sizes) || (tail && splits === tailSplits(tile, sizes).splits));
 
 /**
@@ -194,6 +198,7 @@ export function candidates(sizes: Sizes): Tiling[] {
     const { TM, TN } = TILES[tile];
     // Mostly padding, or thin tiles for what is not thin.
     if (results(tile) > 4 * least || (TM < 64 && m > 4 * TM) || (TN < 64 && n > 4 * TN)) continue;
+    if (groupsOf(tile, sizes) / sizes.batch > MOST_GROUPS) continue;
     const ofTail = TM * TN < LEAST_SHARED_TAIL ? 1 : tailSplits(tile, sizes).splits;
     if (ofTail > 1 && !(found[0].tail && found[0].tile === tile)) found.push({ tile, splits: ofTail, tail: true });
     const most = Math.min(mostByGroups(tile, false, sizes), depthTiles(k) / LEAST_TILES);
