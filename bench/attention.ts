@@ -112,7 +112,7 @@ console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
 console.log(`${timed} tokens, ${heads} heads, ${kvHeads} key heads of ${width}; errors on ${compared} tokens`);
 const print = (name: string, layout: string, ms: number, flops?: number, error = '') => {
   const rate = flops === undefined ? '' : rateText(flops / (ms / 1000), 'FLOP/s');
-  console.log(`${name.padEnd(17)} ${layout.padEnd(54)} ${ms.toFixed(3).padStart(9)} ms ${rate.padStart(14)}  ${error}`);
+  console.log(`${name.padEnd(17)} ${layout.padEnd(66)} ${ms.toFixed(3).padStart(9)} ms ${rate.padStart(14)}  ${error}`);
 };
 
 const best: Partial<Record<MatrixEntry, number>> = {};
