@@ -6,6 +6,7 @@
 #include "include/half.wgsl"
 #include "include/nf4_scale_{{SCALE}}.wgsl"
 #include "include/nf4_codes.wgsl"
+#include "include/panel_order.wgsl"
 @group(0) @binding(1) var<storage, read> packed: array<u32>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4u>;
 
@@ -40,7 +41,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #unroll step in 0..8
   let quad = step / 4u;
   let c = step % 4u;
-  y[start + (step % 4u * 2u + step / 4u) * 4u] = pack_eight(
+  y[start + row_in_panel(step) * 4u] = pack_eight(
     vec4f(rows[0][quad][c], rows[1][quad][c], rows[2][quad][c], rows[3][quad][c]),
     vec4f(rows[4][quad][c], rows[5][quad][c], rows[6][quad][c], rows[7][quad][c]),
   );

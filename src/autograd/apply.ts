@@ -1,3 +1,4 @@
+import { complain } from '../errors.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { Operation } from './operation.ts';
 import { noGrad, recording } from './recording.ts';
@@ -37,8 +38,18 @@ function hollow(like: Tensor): Tensor {
   return new Tensor(like.device, like.device.allocate(0), like.dtype, like.shape);
 }
 
-/** Another tensor on the same elements. */
+/**
+ * Another tensor on the same elements.
+ *
+ * @throws UserError for one whose storage is not its elements: it can be no input of `checkpoint`
+ */
 export function alias(x: Tensor): Tensor {
-  if (x.opaque) throw new Error(`alias: of a tensor [${x.shape}] whose storage is not its elements`);
+  if (x.opaque)
+    throw complain({
+      where: 'alias',
+      got: `an opaque matrix [${x.shape}]`,
+      expected: 'a tensor whose storage is its elements, as input of checkpoint() or as what is handed through',
+      remedy: 'give it contiguous(x)',
+    });
   return new Tensor(x.device, x.storage, x.dtype, x.shape, x);
 }

@@ -1,8 +1,9 @@
 /**
  * The order in which matrix units like an operand best: panels of 32 columns of a matrix, one after the other, row by row.
  * What a workgroup fetches of one, 32 rows of it, lies side by side in storage, whichever tiles the product is cut into and
- * whether rows or columns are its depth. Of eight rows the order is 0, 4, 1, 5, 2, 6, 3, 7: the eight invocations that fetch 128 bytes together
- * store rows that are four apart, which go to different banks of workgroup memory.
+ * whether rows or columns are its depth. Of eight rows the order is 0, 4, 1, 5, 2, 6, 3, 7: the eight invocations that fetch
+ * 128 bytes together store rows that are four apart, which go to different banks of workgroup memory. Kernels have this
+ * order from kernels/include/panel_order.wgsl.
  */
 export const PANEL_COLUMNS = 32;
 /** Rows that products take at a time: a panel is padded to a multiple. */
