@@ -2,7 +2,7 @@ import { complain, UserError } from '../errors.ts';
 import type { Capabilities } from './capabilities.ts';
 import type { DeviceOptions } from './device-options.ts';
 import { byteLength, padded } from './dtype.ts';
-import type { ProductShape } from './gemm/tilings.ts';
+import type { ProductShape } from './gemm/product-shape.ts';
 import { HostCopy } from './host-copy.ts';
 import type { Indices } from './indices.ts';
 import { openGpu } from './open-gpu.ts';

@@ -1,6 +1,7 @@
 import type { Capabilities } from './capabilities.ts';
 import type { DType } from './dtype.ts';
-import { usableMatrixShape, WORKGROUP_BYTES } from './gemm/matrix.ts';
+import { usableMatrixShape } from './gemm/matrix.ts';
+import { WORKGROUP_BYTES } from './gemm/matrix-kernel.ts';
 
 /**
  * `matrix`: matrix units; `emulated`: the same kernels without them, for tests; `tiled`: tiles in workgroup memory, for

@@ -6,7 +6,7 @@ import { type Document, IGNORE_INDEX } from '../models/batch.ts';
 import { unsetLlama } from '../models/load.ts';
 import type { Capabilities } from '../tensor/capabilities.ts';
 import { Device } from '../tensor/device.ts';
-import { keyOf, type ProductShape } from '../tensor/gemm/tilings.ts';
+import { keyOf, type ProductShape } from '../tensor/gemm/product-shape.ts';
 import { sharedBuffers } from '../tensor/reuse.ts';
 import type { TrainConfig } from './config.ts';
 import { MemoryLedger, type MemoryPart } from './memory-ledger.ts';

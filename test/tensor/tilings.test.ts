@@ -2,20 +2,12 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { Device } from '../../src/tensor/device.ts';
 import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
-import { usableMatrixShape, WORKGROUP_BYTES } from '../../src/tensor/gemm/matrix.ts';
+import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
+import { WORKGROUP_BYTES } from '../../src/tensor/gemm/matrix-kernel.ts';
 import { panelsSize } from '../../src/tensor/gemm/panels.ts';
-import {
-  candidates,
-  defaultTiling,
-  evenSplits,
-  keyOf,
-  type ProductShape,
-  serves,
-  suits,
-  TILE_NAMES,
-  TILES,
-  type Tiling,
-} from '../../src/tensor/gemm/tilings.ts';
+import { keyOf, type ProductShape } from '../../src/tensor/gemm/product-shape.ts';
+import { suits, TILE_NAMES, TILES } from '../../src/tensor/gemm/tiles.ts';
+import { candidates, defaultTiling, evenSplits, serves, type Tiling } from '../../src/tensor/gemm/tilings.ts';
 import { writeTilings } from '../../src/tensor/gemm/tilings-file.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';

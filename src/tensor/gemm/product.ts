@@ -1,5 +1,8 @@
 import type { Tensor } from '../tensor.ts';
-import type { ProductShape, ProductSizes } from './tilings.ts';
+import type { ProductShape, ProductSizes } from './product-shape.ts';
+
+/** `matrix`: matrix units (f16 operands only); `emulated`: the same kernel without them, for tests; `portable`: any device. */
+export type GemmPath = 'matrix' | 'emulated' | 'portable';
 
 /** A matrix product as kernels see it: dense operands of rank three that each fit one binding. */
 export interface Product extends ProductSizes {

@@ -8,7 +8,8 @@ import { readJsonFile } from '../../files/json.ts';
 import { makeDirectory, writeFileAtomic } from '../../files/write-file.ts';
 import type { Capabilities } from '../capabilities.ts';
 import { sourceOf } from '../wgsl.ts';
-import { TILE_NAMES, TILES, type Tiling } from './tilings.ts';
+import { TILE_NAMES, TILES } from './tiles.ts';
+import type { Tiling } from './tilings.ts';
 
 /** What tells adapters, and ways to run on one, apart. */
 type Adapter = Pick<Capabilities, 'vendor' | 'architecture' | 'name' | 'driver' | 'safeKernels'>;

@@ -1,33 +1,5 @@
-import type { DType } from '../dtype.ts';
-import { PANEL_COLUMNS, TILE_DEPTH } from './panels.ts';
-
-/** What a workgroup computes. */
-export interface TileShape {
-  /** Results of a workgroup, and of each of its four subgroups. */
-  TM: number;
-  TN: number;
-  WM: number;
-  WN: number;
-  /**
-   * Workgroups that keep a large GPU busy, as measured for the products of an 8B model on an NVIDIA H200 (`tune`), which
-   * runs two to four of them side by side on each of 132 cores. Where there are fewer, several share the depth of a tile.
-   */
-  enough: number;
-}
-
-/** The tile shapes of gemm_matrix.wgsl; the last two are for LoRA's thin matrices, and for a few tokens at a time. */
-export const TILES = {
-  '128x128': { TM: 128, TN: 128, WM: 64, WN: 64, enough: 256 },
-  '128x160': { TM: 128, TN: 160, WM: 64, WN: 80, enough: 256 },
-  '160x128': { TM: 160, TN: 128, WM: 80, WN: 64, enough: 256 },
-  '64x128': { TM: 64, TN: 128, WM: 32, WN: 64, enough: 256 },
-  '64x64': { TM: 64, TN: 64, WM: 32, WN: 32, enough: 512 },
-  '128x16': { TM: 128, TN: 16, WM: 32, WN: 16, enough: 512 },
-  '16x128': { TM: 16, TN: 128, WM: 16, WN: 32, enough: 512 },
-} as const satisfies Record<string, TileShape>;
-
-export type TileName = keyof typeof TILES;
-export const TILE_NAMES = Object.keys(TILES) as TileName[];
+import { LEAST_SHARED_TAIL, ROUND, tailOf, tailSplits } from './rounds.ts';
+import { depthTiles, groupsOf, LEAST_TILES, type Sizes, suits, TILE_NAMES, TILES, type TileName } from './tiles.ts';
 
 /** How the work of a product on matrix units is cut up. */
 export interface Tiling {
@@ -38,78 +10,11 @@ export interface Tiling {
   tail: boolean;
 }
 
-/**
- * Workgroups of the large tiles that run side by side on an NVIDIA H100 or H200: two on each of 132 cores. Where their
- * number is another, the tail that is shared is not the one that would idle, but the result is as right.
- */
-const ROUND = 264;
-
-/** Sizes of a product of [m, k] and [k, n], and how its operands lie. */
-export interface ProductSizes {
-  /** a is [k, m], b is [n, k]. */
-  transposeA: boolean;
-  transposeB: boolean;
-  /** a lies in panels, see panels.ts. */
-  panelsA: boolean;
-  /** b lies in panels: those of a frozen weight, with room for tiles beyond the last, or with transposeA just its own. */
-  panelsB: boolean;
-  batch: number;
-  m: number;
-  n: number;
-  k: number;
-}
-
-/** What decides how fast a product is. */
-export interface ProductShape extends ProductSizes {
-  /** Depth of the rider; 0 without one. */
-  rider: number;
-  /** Dtype of the result. */
-  y: DType;
-  /** Dtype of what is added; `own`: the result itself collects. */
-  addend: DType | 'own' | 'none';
-}
-
-/** Tiles of the depth that are worth a workgroup of their own. */
-const LEAST_TILES = 8;
 /** Beyond so many times the workgroups that are enough, sharing brings nothing. */
 const MOST_OVER_ENOUGH = 2;
 
-const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
-
-/**
- * The name under which a product's tiling is kept. Sizes that vary with the tokens of a batch are rounded up to a power of
- * two: m, and the depth of a transposed a.
- */
-export function keyOf(shape: ProductShape): string {
-  const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y, addend } = shape;
-  const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
-  const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
-  const panels = panelsA ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
-  return `${order} ${size}${panels}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
-}
-
-/** Tiles along the depth; a depth of 0 is one tile of zeros. */
-export const depthTiles = (k: number) => Math.max(1, Math.ceil(k / TILE_DEPTH));
-
-type Sizes = Omit<ProductSizes, 'transposeB'>;
-
-/**
- * Operands in panels are read by kernels whose tiles are whole panels wide and, where they lie across the depth with
- * nothing behind them, end with the last panel.
- */
-export function suits(tile: TileName, { transposeA, panelsA, panelsB, m, n }: Sizes): boolean {
-  const fits = (side: number, size: number) => side % PANEL_COLUMNS === 0 && (!transposeA || size % side === 0);
-  return (!panelsA || fits(TILES[tile].TM, m)) && (!panelsB || fits(TILES[tile].TN, n));
-}
-
-const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
-  Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
-
 /** Workgroups that WebGPU promises along one dimension of a launch. */
 const MOST_GROUPS = 65535;
-
-/** Tiles beyond the last full round; those of several products at once are not told apart. */
-const tailOf = (tile: TileName, sizes: Sizes) => (sizes.batch > 1 ? 0 : groupsOf(tile, sizes) % ROUND);
 
 /** How many tiles of results one workgroup each computes alone; they come first. */
 export function wholeTiles({ tile, splits, tail }: Tiling, sizes: Sizes): number {
@@ -136,25 +41,6 @@ export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
  * wide tile has fewer loads for each product, where its rows in storage fill lines of the cache.
  */
 const LARGE = { panels: { '128x128': 1, '128x160': 1.1 }, rows: { '128x128': 1, '160x128': 1.04 } } as const;
-
-/** Storing a part and adding it takes as long as so much depth. */
-const DEPTH_OF_PART = 440;
-const MOST_IN_TAIL = 8;
-/** Results of the tiles that run in rounds of {@link ROUND}. */
-const LEAST_SHARED_TAIL = 128 * 128;
-
-/** Workgroups that share each tile beyond the last full round so that the GPU is busy until the end; and the rounds of the product. */
-function tailSplits(tile: TileName, sizes: Sizes): { splits: number; rounds: number } {
-  const tail = tailOf(tile, sizes);
-  const full = (groupsOf(tile, sizes) - tail) / ROUND;
-  let best = { splits: 1, rounds: Math.ceil(full + tail / ROUND) };
-  for (let splits = 2; splits <= Math.min(MOST_IN_TAIL, depthTiles(sizes.k) / LEAST_TILES); splits++) {
-    const parts = tail * splits;
-    const rounds = full + Math.ceil(parts / ROUND) / splits + (parts / ROUND) * (DEPTH_OF_PART / sizes.k);
-    if (full > 0 && rounds < best.rounds) best = { splits, rounds };
-  }
-  return best;
-}
 
 function largeTiling(sizes: Sizes): Tiling {
   const large = Object.entries(LARGE[sizes.panelsB ? 'panels' : 'rows']) as [TileName, number][];

@@ -1,0 +1,172 @@
+import { combinations, type KernelVariant } from '../variants.ts';
+import { PANEL_COLUMNS, TILE_DEPTH } from './panels.ts';
+import { bindingsOf } from './product.ts';
+import { suits, TILE_NAMES, TILES, type TileName, type TileShape } from './tiles.ts';
+
+const INVOCATIONS = 128;
+
+/** Rows of `rows` times `width` elements, padded by 16 bytes: of f16 a tile of an operand, of f32 a subgroup's results. */
+const paddedBytes = (rows: number, width: number, size: number) => rows * (width * size + 16);
+
+/** Workgroup memory of a tile shape: tiles of both operands, as large as either direction makes them, or results. */
+function workgroupBytes({ TM, TN, WN }: TileShape): number {
+  const operand = (side: number) => Math.max(paddedBytes(side, TILE_DEPTH, 2), paddedBytes(TILE_DEPTH, side, 2));
+  return Math.max(operand(TM) + operand(TN), paddedBytes(4 * 16, WN, 4));
+}
+
+/**
+ * What the largest tile shape takes. An NVIDIA H200 has 48 KiB for all workgroups of a core together: with more than
+ * 24,576 bytes each workgroup is alone there and waits at its own barriers, at half the speed.
+ */
+export const WORKGROUP_BYTES = Math.max(...Object.values(TILES).map(workgroupBytes));
+
+export type Edges = 'aligned' | 'ragged';
+/** What kernels count places of such operands in. */
+const UNITS: Record<Edges, number> = { aligned: 8, ragged: 1 };
+
+/** What decides which text of gemm_matrix.wgsl computes a product. */
+interface Choice {
+  shape: TileShape;
+  transposeA: boolean;
+  transposeB: boolean;
+  panelsA: boolean;
+  panelsB: boolean;
+  /** Whether no operand's buffer is bound elsewhere in the launch. */
+  alone: boolean;
+  /** Whether rows of each operand, of the rider's and of the result are multiples of eight elements wide. */
+  edges: { A: Edges; B: Edges; R: Edges; Y: Edges };
+  /** Depth of the rider; 0 without one. */
+  rider: number;
+  /** Whether workgroups share the depth of some tiles. */
+  shares: boolean;
+  /** Which sides of the product are whole tiles. */
+  whole: { m: boolean; n: boolean; k: boolean };
+  C: string;
+  Y: string;
+  /** `emulated` computes without matrix units, for tests. */
+  units: 'matrix' | 'emulated';
+}
+
+/** Chunks of a row of a tile that the workgroup fetches together: the whole row, or what lies in one panel. */
+function chunksAcross(inner: number, panels: boolean): number {
+  const row = inner / 8;
+  return panels || INVOCATIONS % row !== 0 ? PANEL_COLUMNS / 8 : row;
+}
+
+/** The kernel for a product. */
+export function kernelOf(choice: Choice) {
+  const { transposeA, transposeB, panelsA, panelsB, alone, edges, rider, shares, whole, C, Y, units } = choice;
+  const { TM, TN, WM, WN } = choice.shape;
+  const passes = (side: number) => Math.max(1, (side * TILE_DEPTH) / 8 / INVOCATIONS);
+  const turnsB = transposeB && !panelsB;
+  const [aInner, bInner] = [transposeA ? TM : TILE_DEPTH, turnsB ? TILE_DEPTH : TN];
+  return {
+    kernel: 'gemm_matrix.wgsl',
+    defines: {
+      UNITS: units,
+      UNROLL: units === 'matrix' ? 'yes' : 'no',
+      TM,
+      TN,
+      WM,
+      WN,
+      FM: WM / 16,
+      FN: WN / 16,
+      A_INNER: aInner,
+      B_INNER: bInner,
+      A_ACROSS: chunksAcross(aInner, panelsA),
+      B_ACROSS: chunksAcross(bInner, panelsB),
+      A_DIRECTION: transposeA ? '_transposed' : '',
+      B_DIRECTION: turnsB ? '_transposed' : '',
+      A_PASSES: passes(TM),
+      B_PASSES: passes(TN),
+      A_ROWS: panelsA ? 0 : 1,
+      A_PANELS: panelsA ? 1 : 0,
+      B_PANELS: String(panelsB),
+      B_ZEROS: String(panelsB && !transposeA),
+      ACCESS: alone ? 'read_write' : 'read',
+      M_WHOLE: String(whole.m),
+      N_WHOLE: String(whole.n),
+      K_EDGES: whole.k ? 'whole' : 'ragged',
+      A_EDGES: edges.A,
+      A_UNIT: UNITS[edges.A],
+      B_EDGES: edges.B,
+      B_UNIT: UNITS[edges.B],
+      R_EDGES: edges.R,
+      R_UNIT: UNITS[edges.R],
+      Y_EDGES: edges.Y,
+      RIDER: rider === 0 ? 'no' : rider <= TILE_DEPTH ? 'one' : 'many',
+      R_STEPS: Math.ceil(Math.min(rider, TILE_DEPTH) / 16),
+      SHARES: shares ? 'yes' : 'no',
+      SHARES_TILES: String(shares),
+      C,
+      Y,
+    },
+  };
+}
+
+/** Adds what workgroups have left that shared the depth of tiles. */
+export const splitKernel = ({ TM, TN }: TileShape, EDGES: Edges, C: string, Y: string) => ({
+  kernel: 'gemm_split.wgsl',
+  defines: { TM, TN, EDGES, C, Y },
+});
+
+const ADDENDS = ['none', 'f32', 'f16', 'own_f32'];
+
+/** Kernel variants of this file: every include in every place, but not every mixture of them. */
+export const variants: KernelVariant[] = [
+  ...TILE_NAMES.flatMap((tile) =>
+    combinations({
+      a: ['plain', 'transposed'],
+      b: ['plain', 'transposed'],
+      panels: ['', 'a', 'b', 'ab'],
+      edges: ['aligned', 'ragged'],
+      rider: ['0', '16', '32', '48'],
+      SHARES: ['yes', 'no'],
+      output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
+    })
+      .map((variant) => ({
+        ...variant,
+        panelsA: variant.panels.includes('a'),
+        panelsB: variant.panels.includes('b'),
+        transposeA: variant.a !== 'plain',
+      }))
+      .filter(({ panelsB, edges }) => !panelsB || edges === 'aligned')
+      .filter(({ rider, transposeA }) => rider === '0' || !transposeA)
+      // What has nothing to do with the output is combined with one.
+      .filter(({ SHARES, rider, output }) => output === 'none f16' || (SHARES === 'no' && Number(rider) <= 16))
+      .filter(({ SHARES, rider, edges }) => SHARES === 'no' || (rider === '16' && edges === 'aligned') || rider === '0')
+      .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
+      .filter(({ panelsB, b }) => !panelsB || b === 'plain')
+      .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
+      .map(({ transposeA, b, panelsA, panelsB, edges, rider, SHARES, output }) => {
+        const [C, Y] = output.split(' ');
+        const e = edges as Edges;
+        const even = e === 'aligned';
+        return {
+          ...kernelOf({
+            shape: TILES[tile],
+            transposeA,
+            transposeB: b !== 'plain',
+            panelsA,
+            panelsB,
+            alone: Y === 'f32',
+            edges: { A: panelsA ? 'aligned' : e, B: e, R: e, Y: e },
+            rider: Number(rider),
+            shares: SHARES === 'yes',
+            whole: { m: even, n: even, k: even },
+            C,
+            Y,
+            units: 'matrix',
+          }),
+          bindings: bindingsOf({ C, RIDER: rider === '0' ? 'no' : 'yes', SHARES }),
+          requires: 'subgroup-matrix' as const,
+        };
+      }),
+  ),
+  ...combinations({ tile: TILE_NAMES, EDGES: ['aligned', 'ragged'], C: ADDENDS, Y: ['f32', 'f16'] })
+    .filter(({ C, Y }) => C !== 'own_f32' || Y === 'f32')
+    .map(({ tile, EDGES, C, Y }) => ({
+      ...splitKernel(TILES[tile as TileName], EDGES as Edges, C, Y),
+      bindings: ['parts', ...bindingsOf({ C }).slice(2, -1), 'y'],
+    })),
+];
