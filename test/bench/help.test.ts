@@ -22,13 +22,13 @@ const HELP: [string, RegExp][] = [
   ['parity-8b', /^Usage: bench\/parity-8b\.ts \[options\] <directory>\n.*--steps <n> .*\(default: 20\)/s],
 ];
 
-test.each(HELP)('bench/%s.ts --help explains its flags', async (name, message) => {
+test.concurrent.each(HELP)('bench/%s.ts --help explains its flags', async (name, message) => {
   const { stdout, stderr } = await bench(name, '--help');
   expect(stdout).toMatch(message);
   expect(stderr).toBe('');
 });
 
-test.each<[string, string[], string | RegExp]>([
+test.concurrent.each<[string, string[], string | RegExp]>([
   ...HELP.map(([name]): [string, string[], string] => [name, ['--nonsense'], "error: unknown option '--nonsense'\n"]),
   ['gemm', ['4096'], 'error: too many arguments. Expected 0 arguments but got 1.\n'],
   [

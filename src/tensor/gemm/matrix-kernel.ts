@@ -110,6 +110,8 @@ export const splitKernel = ({ TM, TN }: TileShape, EDGES: Edges, C: string, Y: s
   defines: { TM, TN, EDGES, C, Y },
 });
 
+/** Tiles that are combined with all outputs: one with whole and one with less than whole loads for each invocation. */
+const MIXED: readonly TileName[] = ['128x160', '16x128'];
 const ADDENDS = ['none', 'f32', 'f16', 'own_f32'];
 
 /** Kernel variants of this file: every include in every place, but not every mixture of them. */
@@ -137,6 +139,7 @@ export const variants: KernelVariant[] = [
       .filter(({ SHARES, rider, edges }) => SHARES === 'no' || (rider === '16' && edges === 'aligned') || rider === '0')
       .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
       .filter(({ panelsB, b }) => !panelsB || b === 'plain')
+      .filter(({ output }) => MIXED.includes(tile) || /^(none f16|own_f32)/.test(output))
       .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
       .map(({ transposeA, b, panelsA, panelsB, edges, rider, SHARES, output }) => {
         const [C, Y] = output.split(' ');
