@@ -11,9 +11,10 @@ import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import type { Device } from '../../src/tensor/device.ts';
 import { PanelMatrix } from '../../src/tensor/panel-matrix.ts';
 import type { Shape } from '../../src/tensor/shape.ts';
-import { Tensor } from '../../src/tensor/tensor.ts';
-import { normals } from '../support/check-op.ts';
+import type { Tensor } from '../../src/tensor/tensor.ts';
 import { testDevice } from '../support/device.ts';
+import { takeGrad } from '../support/leaf.ts';
+import { normalTensor } from '../support/normal-tensor.ts';
 
 /** Panels without matrix units too, whose products then copy them to rows: the same numbers have to come out. */
 const panels = { forced: false, made: 0 };
@@ -29,18 +30,10 @@ vi.mock('../../src/tensor/panel-matrix.ts', async (original) => {
 
 const device = await testDevice();
 const random = (seed: number, shape: number[], dtype: 'f32' | 'f16' = 'f32') =>
-  Tensor.from(
-    device,
-    normals(
-      shape.reduce((x, y) => x * y, 1),
-      seed,
-    ),
-    shape,
-    dtype,
-  );
+  normalTensor(device, seed, shape, dtype);
 
 /** Runs with rows, then with panels, and holds every number against each other, to the bit. */
-async function bothWays(run: () => Promise<Float32Array[]>): Promise<void> {
+async function bothWays(run: () => Promise<number[][]>): Promise<void> {
   const rows = await device.scopeAsync(run);
   expect(panels.made).toBe(0);
   panels.forced = true;
@@ -50,15 +43,11 @@ async function bothWays(run: () => Promise<Float32Array[]>): Promise<void> {
 }
 
 /** Gradients of leaves for a seed; they are taken away again. */
-async function gradientsOf(leaves: readonly Tensor[], output: () => Tensor, seed: Tensor): Promise<Float32Array[]> {
+async function gradientsOf(leaves: readonly Tensor[], output: () => Tensor, seed: Tensor): Promise<number[][]> {
   const tape = new Tape();
   tape.backward(withTape(tape, output), seed);
-  const gradients: Float32Array[] = [];
-  for (const leaf of leaves) {
-    gradients.push((await (leaf.grad as Tensor).numbers()) as Float32Array);
-    leaf.grad?.dispose();
-    leaf.grad = null;
-  }
+  const gradients: number[][] = [];
+  for (const leaf of leaves) gradients.push(await takeGrad(leaf));
   return gradients;
 }
 

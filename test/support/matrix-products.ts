@@ -1,8 +1,7 @@
 import type { GemmPath } from '../../src/tensor/gemm/gemm.ts';
 import { usableMatrixShape } from '../../src/tensor/gemm/matrix.ts';
-import { Tensor } from '../../src/tensor/tensor.ts';
-import { normals } from './check-op.ts';
 import { testDevice } from './device.ts';
+import { normalTensor } from './normal-tensor.ts';
 
 const device = await testDevice();
 export const units = usableMatrixShape(device.capabilities) !== undefined;
@@ -13,12 +12,4 @@ export const units = usableMatrixShape(device.capabilities) !== undefined;
 export const path: GemmPath = units ? 'matrix' : 'emulated';
 
 export const random = (seed: number, shape: number[], dtype: 'f32' | 'f16' = 'f16') =>
-  Tensor.from(
-    device,
-    normals(
-      shape.reduce((x, y) => x * y, 1),
-      seed,
-    ),
-    shape,
-    dtype,
-  );
+  normalTensor(device, seed, shape, dtype);

@@ -5,12 +5,11 @@ import { gemm } from '../../src/tensor/gemm/gemm.ts';
 import { concatenate } from '../../src/tensor/join.ts';
 import { inPanels, PanelMatrix } from '../../src/tensor/panel-matrix.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
-import { normals } from '../support/check-op.ts';
 import { testDevice } from '../support/device.ts';
+import { normalTensor } from '../support/normal-tensor.ts';
 
 const device = await testDevice();
-const random = (seed: number, [rows, columns]: number[], dtype: 'f32' | 'f16') =>
-  Tensor.from(device, normals(rows * columns, seed), [rows, columns], dtype);
+const random = (seed: number, shape: number[], dtype: 'f32' | 'f16') => normalTensor(device, seed, shape, dtype);
 
 describe.each(['f32', 'f16'] as const)('from %s', (dtype) => {
   test.each([
