@@ -98,7 +98,7 @@ fn chunk_in(turn: u32, first: vec2u, row_chunks: u32, across: u32) -> vec2u {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   begin_fragments(lane);
   let piece = group.x - p.whole;
-  let shared_tile = {{SHARES_TILES}} && group.x >= p.whole;
+  let shared_tile = {{SHARES}} && group.x >= p.whole;
   let split = select(0u, piece % p.splits, shared_tile);
   let place = place_of(select(group.x, p.whole + piece / p.splits, shared_tile));
   let row = place.x * TM;

@@ -10,12 +10,17 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 
+// Eight elements of x to y, from and to places that count eights.
+fn bring(from_place: u32, to_place: u32) {
+  let eight = x_get8(from_place * 8u, 8u);
+  y_put8(to_place, eight.low, eight.high, 8u);
+}
+
 @compute @workgroup_size(256)
 fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let place = panel_place(flat_group(group, groups), lane, p.rows, p.width);
   if (place.inside) {
-    let eight = x_get8(place.in_rows * 8u, 8u);
-    y_put8(place.in_panels, eight.low, eight.high, 8u);
+    bring(place.in_rows, place.in_panels);
   }
 }
 
@@ -23,7 +28,6 @@ fn pack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
 fn unpack(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let place = panel_place(flat_group(group, groups), lane, p.rows, p.width);
   if (place.inside) {
-    let eight = x_get8(place.in_panels * 8u, 8u);
-    y_put8(place.in_rows, eight.low, eight.high, 8u);
+    bring(place.in_panels, place.in_rows);
   }
 }

@@ -1,3 +1,4 @@
+import { panelsInWords } from '../../src/tensor/gemm/product-shape.ts';
 import { milliseconds, type TimedCommand } from '../../src/tensor/timestamps.ts';
 
 /** All commands of one kind in a step. */
@@ -51,8 +52,7 @@ function variantOf(defines: TimedCommand['defines']): string {
       .flatMap(([name, value]) => (value === '' ? [] : `${name}=${value}`))
       .join(' ');
   const order = `${A_DIRECTION ? 'T' : 'N'}${B_DIRECTION ? 'T' : 'N'}`;
-  const panelsB = B_PANELS === 'true';
-  const panels = A_PANELS === 1 ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
+  const panels = panelsInWords(A_PANELS === 1, B_PANELS === 'true');
   return `tile ${TM}x${TN} ${order}${panels} ${Y}${C === 'none' ? '' : ` + ${C}`}`;
 }
 

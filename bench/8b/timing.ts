@@ -20,7 +20,7 @@ export const WARM_UP_MS = 300;
  *
  * @param warmUpMs how long the same work is done before
  */
-export async function gpuTime(device: Device, run: () => void, warmUpMs = WARM_UP_MS): Promise<number> {
+export async function gpuTime(device: Device, run: () => void, warmUpMs: number): Promise<number> {
   device.scope(run); // Kernels are built, buffers made.
   for (const end = performance.now() + warmUpMs; performance.now() < end; await device.finish())
     for (let i = 0; i < WARM_UPS_AT_A_TIME; i++) device.scope(run);

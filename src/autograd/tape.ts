@@ -27,6 +27,9 @@ export interface Step {
   restored: Storage[];
 }
 
+/** A gradient that waits, as an operation takes it: out of panels, if it does not read these. */
+const readableBy = (op: Operation<unknown>, gradient: Tensor) => (op.readsPanels ? gradient : contiguous(gradient));
+
 /**
  * Records operations and runs them backwards.
  *
@@ -244,7 +247,7 @@ export class Tape {
         if (!keeps.output) for (const storage of step.restored.splice(0)) storage.release();
         const { inputs, outputs, saved, attributes, needs } = step;
         const collected = inputs.map((_, i) => this.#collected(step, i));
-        const grads = step.op.readsPanels ? waiting : waiting.map((grad) => grad && contiguous(grad));
+        const grads = waiting.map((grad) => grad && readableBy(step.op, grad));
         const [grad, output] = [grads[0] as Tensor, outputs[0]];
         const results = step.op.backward({ grad, grads, inputs, output, saved, attributes, needs, collected });
         for (const [i, result] of results.entries())
@@ -270,8 +273,8 @@ export class Tape {
     // What is collected for an input that is given twice must be added once.
     if (!needs[i] || !op.collects?.(i, inputs.length) || inputs.indexOf(input) !== i) return { dtype };
     if (inPlace) return { dtype, addend: input.grad ?? undefined, into: input.grad ?? input.newGradient() };
-    const addend = waiting?.get(input) ?? undefined;
-    return { dtype, addend: addend && !op.readsPanels ? contiguous(addend) : addend };
+    const addend = waiting?.get(input);
+    return { dtype, addend: addend ? readableBy(op, addend) : undefined };
   }
 
   #deposit(step: Step, input: Tensor, raw: Tensor, { addend, into }: Collected): void {

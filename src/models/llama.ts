@@ -81,14 +81,10 @@ export class LlamaLayer {
 
   #attend(x: Tensor, pass: Pass): Tensor {
     const { positions, ranges, table, seed, cache } = pass;
-    const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: size, rms_norm_eps: eps } = this.config;
+    const { num_attention_heads: heads, num_key_value_heads: groups, head_dim: size } = this.config;
     const [count] = x.shape;
     const readers = [this.q, this.k, this.v];
-    const normed = rmsNorm(x, this.inputNorm, {
-      eps,
-      dtype: this.compute,
-      panels: this.#inPanels(readers, x.shape, pass),
-    });
+    const normed = this.#normed(x, this.inputNorm, readers, pass);
     const projected = forwardTogether(normed, readers, { seed });
     const q = rope(reshape(projected[0], [count, heads, size]), table, positions);
     const k = rope(reshape(projected[1], [count, groups, size]), table, positions);
@@ -103,14 +99,16 @@ export class LlamaLayer {
     return this.compute === 'f16' && !cache && readPanels(linears, linears[0].weight.device, shape, { seed });
   }
 
+  /** x normalised, as the layers that read it like it best. */
+  #normed(x: Tensor, weight: Tensor, readers: readonly Linear[], pass: Pass): Tensor {
+    const panels = this.#inPanels(readers, x.shape, pass);
+    return rmsNorm(x, weight, { eps: this.config.rms_norm_eps, dtype: this.compute, panels });
+  }
+
   #mlp(x: Tensor, pass: Pass): Tensor {
     const { seed } = pass;
     const readers = [this.gate, this.up];
-    const normed = rmsNorm(x, this.postAttentionNorm, {
-      eps: this.config.rms_norm_eps,
-      dtype: this.compute,
-      panels: this.#inPanels(readers, x.shape, pass),
-    });
+    const normed = this.#normed(x, this.postAttentionNorm, readers, pass);
     const [gate, up] = forwardTogether(normed, readers, { seed });
     const panels = this.#inPanels([...readers, this.down], gate.shape, pass);
     const hidden = swiglu(gate, up, { panels });

@@ -96,8 +96,7 @@ export function kernelOf(choice: Choice) {
       Y_EDGES: edges.Y,
       RIDER: rider === 0 ? 'no' : rider <= TILE_DEPTH ? 'one' : 'many',
       R_STEPS: Math.ceil(Math.min(rider, TILE_DEPTH) / 16),
-      SHARES: shares ? 'yes' : 'no',
-      SHARES_TILES: String(shares),
+      SHARES: String(shares),
       C,
       Y,
     },
@@ -123,7 +122,7 @@ export const variants: KernelVariant[] = [
       panels: ['', 'a', 'b', 'ab'],
       edges: ['aligned', 'ragged'],
       rider: ['0', '16', '32', '48'],
-      SHARES: ['yes', 'no'],
+      shares: ['true', 'false'],
       output: ['none f32', 'none f16', 'f32 f32', 'f16 f32', 'own_f32 f32', 'f16 f16'],
     })
       .map((variant) => ({
@@ -135,35 +134,34 @@ export const variants: KernelVariant[] = [
       .filter(({ panelsB, edges }) => !panelsB || edges === 'aligned')
       .filter(({ rider, transposeA }) => rider === '0' || !transposeA)
       // What has nothing to do with the output is combined with one.
-      .filter(({ SHARES, rider, output }) => output === 'none f16' || (SHARES === 'no' && Number(rider) <= 16))
-      .filter(({ SHARES, rider, edges }) => SHARES === 'no' || (rider === '16' && edges === 'aligned') || rider === '0')
+      .filter(({ shares, rider, output }) => output === 'none f16' || (shares === 'false' && Number(rider) <= 16))
+      .filter(
+        ({ shares, rider, edges }) => shares === 'false' || (rider === '16' && edges === 'aligned') || rider === '0',
+      )
       .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
       .filter(({ panelsB, b }) => !panelsB || b === 'plain')
       .filter(({ output }) => MIXED.includes(tile) || /^(none f16|own_f32)/.test(output))
       .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
-      .map(({ transposeA, b, panelsA, panelsB, edges, rider, SHARES, output }) => {
+      .map(({ transposeA, b, panelsA, panelsB, edges, rider, shares, output }) => {
         const [C, Y] = output.split(' ');
         const e = edges as Edges;
         const even = e === 'aligned';
-        return {
-          ...kernelOf({
-            shape: TILES[tile],
-            transposeA,
-            transposeB: b !== 'plain',
-            panelsA,
-            panelsB,
-            alone: Y === 'f32',
-            edges: { A: panelsA ? 'aligned' : e, B: e, R: e, Y: e },
-            rider: Number(rider),
-            shares: SHARES === 'yes',
-            whole: { m: even, n: even, k: even },
-            C,
-            Y,
-            units: 'matrix',
-          }),
-          bindings: bindingsOf({ C, RIDER: rider === '0' ? 'no' : 'yes', SHARES }),
-          requires: 'subgroup-matrix' as const,
-        };
+        const kernel = kernelOf({
+          shape: TILES[tile],
+          transposeA,
+          transposeB: b !== 'plain',
+          panelsA,
+          panelsB,
+          alone: Y === 'f32',
+          edges: { A: panelsA ? 'aligned' : e, B: e, R: e, Y: e },
+          rider: Number(rider),
+          shares: shares === 'true',
+          whole: { m: even, n: even, k: even },
+          C,
+          Y,
+          units: 'matrix',
+        });
+        return { ...kernel, bindings: bindingsOf(kernel.defines), requires: 'subgroup-matrix' as const };
       }),
   ),
   ...combinations({ tile: TILE_NAMES, EDGES: ['aligned', 'ragged'], C: ADDENDS, Y: ['f32', 'f16'] })

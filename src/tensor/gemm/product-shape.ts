@@ -27,6 +27,12 @@ export interface ProductShape extends ProductSizes {
 
 const powerOfTwo = (x: number) => (x <= 1 ? x : 2 ** (32 - Math.clz32(x - 1)));
 
+/** Which operands lie in panels, to be put behind their order; those of b alone are the usual case. */
+export function panelsInWords(a: boolean, b: boolean): string {
+  if (a) return ` panels of ${b ? 'both' : 'a'}`;
+  return b ? ' panels' : '';
+}
+
 /**
  * The name under which a product's tiling is kept. Sizes that vary with the tokens of a batch are rounded up to a power of
  * two: m, and the depth of a transposed a.
@@ -35,6 +41,5 @@ export function keyOf(shape: ProductShape): string {
   const { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y, addend } = shape;
   const order = `${transposeA ? 'T' : 'N'}${transposeB ? 'T' : 'N'}`;
   const size = `${powerOfTwo(m)}x${n}x${transposeA ? powerOfTwo(k) : k}${batch > 1 ? ` batch ${batch}` : ''}`;
-  const panels = panelsA ? ` panels of ${panelsB ? 'both' : 'a'}` : panelsB ? ' panels' : '';
-  return `${order} ${size}${panels}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
+  return `${order} ${size}${panelsInWords(panelsA, panelsB)}${rider > 0 ? ' rider' : ''} ${y}${addend === 'none' ? '' : ` + ${addend}`}`;
 }

@@ -29,14 +29,14 @@ export function shapeOf(product: Product): ProductShape {
   return { transposeA, transposeB, panelsA, panelsB, batch, m, n, k, rider, y: y.dtype, addend };
 }
 
-/** Bindings of a product's kernel, for lists of variants. */
-export const bindingsOf = ({ C, RIDER = 'no', SHARES = 'no' }: Record<string, string>): string[] => [
+/** Bindings of a product's kernel by its defines, for lists of variants. */
+export const bindingsOf = ({ C, RIDER = 'no', SHARES = 'false' }: Record<string, unknown>): string[] => [
   'a',
   'b',
-  ...(RIDER === 'yes' ? ['rider_a', 'rider_b'] : []),
-  ...(['none', 'own_f32'].includes(C) ? [] : ['addend']),
+  ...(RIDER === 'no' ? [] : ['rider_a', 'rider_b']),
+  ...(C === 'none' || C === 'own_f32' ? [] : ['addend']),
   'y',
-  ...(SHARES === 'yes' ? ['parts'] : []),
+  ...(SHARES === 'true' ? ['parts'] : []),
 ];
 
 /** What kernels include to read the addend; where it is y it has no binding: one buffer cannot be bound twice. */

@@ -47,6 +47,9 @@ export function suits(tile: TileName, { transposeA, panelsA, panelsB, m, n }: Si
   return (!panelsA || fits(TILES[tile].TM, m)) && (!panelsB || fits(TILES[tile].TN, n));
 }
 
-/** Tiles of results. */
-export const groupsOf = (tile: TileName, { m, n, batch }: Sizes) =>
-  Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN) * batch;
+/** Tiles of results of one product. */
+export const tilesOf = (tile: TileName, { m, n }: Sizes) =>
+  Math.ceil(m / TILES[tile].TM) * Math.ceil(n / TILES[tile].TN);
+
+/** Tiles of results of all products. */
+export const groupsOf = (tile: TileName, sizes: Sizes) => tilesOf(tile, sizes) * sizes.batch;

@@ -1,5 +1,15 @@
 import { LEAST_SHARED_TAIL, ROUND, tailOf, tailSplits } from './rounds.ts';
-import { depthTiles, groupsOf, LEAST_TILES, type Sizes, suits, TILE_NAMES, TILES, type TileName } from './tiles.ts';
+import {
+  depthTiles,
+  groupsOf,
+  LEAST_TILES,
+  type Sizes,
+  suits,
+  TILE_NAMES,
+  TILES,
+  type TileName,
+  tilesOf,
+} from './tiles.ts';
 
 /** How the work of a product on matrix units is cut up. */
 export interface Tiling {
@@ -16,11 +26,13 @@ const MOST_OVER_ENOUGH = 2;
 /** Workgroups that WebGPU promises along one dimension of a launch. */
 const MOST_GROUPS = 65535;
 
+const isLaunchable = (tile: TileName, sizes: Sizes) => tilesOf(tile, sizes) <= MOST_GROUPS;
+
 /** How many tiles of results one workgroup each computes alone; they come first. */
 export function wholeTiles({ tile, splits, tail }: Tiling, sizes: Sizes): number {
-  const groups = groupsOf(tile, sizes) / sizes.batch;
-  if (splits === 1) return groups;
-  return tail ? groups - tailOf(tile, sizes) : 0;
+  const tiles = tilesOf(tile, sizes);
+  if (splits === 1) return tiles;
+  return tail ? tiles - tailOf(tile, sizes) : 0;
 }
 
 /** More workgroups than these bring nothing, and the parts that they leave take memory. */
@@ -33,7 +45,7 @@ const mostByGroups = (tile: TileName, tail: boolean, sizes: Sizes) =>
  */
 export const serves = ({ tile, splits, tail }: Tiling, sizes: Sizes) =>
   suits(tile, sizes) &&
-  groupsOf(tile, sizes) / sizes.batch <= MOST_GROUPS &&
+  isLaunchable(tile, sizes) &&
   (splits <= mostByGroups(tile, tail, sizes) || (tail && splits === tailSplits(tile, sizes).splits));
 
 /**
@@ -84,7 +96,7 @@ export function candidates(sizes: Sizes): Tiling[] {
     const { TM, TN } = TILES[tile];
     // Mostly padding, or thin tiles for what is not thin.
     if (results(tile) > 4 * least || (TM < 64 && m > 4 * TM) || (TN < 64 && n > 4 * TN)) continue;
-    if (groupsOf(tile, sizes) / sizes.batch > MOST_GROUPS) continue;
+    if (!isLaunchable(tile, sizes)) continue;
     const ofTail = TM * TN < LEAST_SHARED_TAIL ? 1 : tailSplits(tile, sizes).splits;
     if (ofTail > 1 && !(found[0].tail && found[0].tile === tile)) found.push({ tile, splits: ofTail, tail: true });
     const most = Math.min(mostByGroups(tile, false, sizes), depthTiles(k) / LEAST_TILES);
