@@ -47,7 +47,7 @@ const SCORE_STRIDE = KEYS / 4u + KEYS / 8u + 1u;
 const WEIGHTS = KEYS / 4u;
 // Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
-const STAGED = 2u * KEYS; // rows of queries that fit where keys and values go
+const STAGED = {{STAGED}}u; // rows of queries that fit where keys and values go
 
 // In units of log2: how far a score may exceed its row's base.
 const SLACK = 8.0 * LOG2_E;
@@ -70,7 +70,12 @@ var<workgroup> raise: atomic<u32>;
 // One past the last key of the last round in which a value was not finite.
 var<workgroup> broken: atomic<u32>;
 
-// The last key stands for those beyond it, whose weights are 0: a condition around a load would cost more than the load.
+// The last query or key stands for those beyond it: a condition around a load would cost more than the load. Outputs of such
+// queries are not written, weights of such keys are 0.
+fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
+  return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
@@ -111,32 +116,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     atomicStore(&broken, 0u);
   }
 
-  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
-  for (var first = 0u; first < QUERIES; first += STAGED) {
-    for (var n = thread; n < min(STAGED, QUERIES) * CHUNKS; n += THREADS) {
-      let query = first_query + first + n / CHUNKS;
-      var words = vec4u();
-      if (query < p.queries) {
-        words = q[(query * p.heads + head) * CHUNKS + n % CHUNKS] ^ vec4u(sign);
-      }
-      tiles[n / CHUNKS * STRIDE + n % CHUNKS] = words;
-    }
-    workgroupBarrier();
-    if (own_row >= first && own_row < first + STAGED) {
-#include "include/attention_own_rows.wgsl" with own=queries
-    }
-    workgroupBarrier();
-  }
-
-  var outputs: array<Sums, {{ROW_FRAGMENTS}} * OUTPUTS>;
+  // All that comes from storage before the first round is fetched together, or each piece would wait by itself.
+#array own_queries: vec4u, {{STAGES}}, {{STAGE_LOADS}}
+  var first_keys: array<vec4u, LOADS>;
   var next_keys: array<vec4u, LOADS>;
   var next_values: array<vec4u, LOADS>;
+#unroll stage in 0..{{STAGES}}
+#unroll i in 0..{{STAGE_LOADS}}
+  let n = i * THREADS + thread;
+  own_queries[stage][i] = query_chunk(first_query + stage * STAGED + n / CHUNKS, head, n % CHUNKS) ^ vec4u(sign);
+#end
+#end
 #unroll i in 0..{{LOADS}}
   let n = i * THREADS + thread;
   let key = tile.x + n / CHUNKS;
-  tiles[n / CHUNKS * STRIDE + n % CHUNKS] = key_chunk(key, key_head, n % CHUNKS, end);
+  first_keys[i] = key_chunk(key, key_head, n % CHUNKS, end);
   next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
   next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
+#end
+  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+#unroll stage in 0..{{STAGES}}
+#include "include/attention_stage.wgsl" with from=own_queries, owner=true, to=queries
+#end
+
+  var outputs: array<Sums, {{ROW_FRAGMENTS}} * OUTPUTS>;
+#unroll i in 0..{{LOADS}}
+  tiles[place_of(i * THREADS + thread)] = first_keys[i];
 #end
   workgroupBarrier();
 
@@ -263,7 +268,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     let factor = factors[of_row];
-    y[chunk] = pack_chunk(bitcast<vec4f>(scores[at]) * factor, bitcast<vec4f>(scores[at + 1u]) * factor);
+    y[chunk] = pack_eight(bitcast<vec4f>(scores[at]) * factor, bitcast<vec4f>(scores[at + 1u]) * factor);
   }
   #end
 #end

@@ -49,7 +49,7 @@ const PLACE = 2u * QUERIES * STRIDE;
 // The queries of a round share one block of the table of ranges.
 const_assert ROWS % QUERIES == 0u;
 // Rows of keys or values that are brought to registers at a time
-const STAGED = 32u;
+const STAGED = {{STAGED}}u;
 
 var<workgroup> tiles: array<vec4u, PLACES * PLACE>;
 var<workgroup> pairs: array<vec4u, KEYS * PAIR_STRIDE>;
@@ -65,7 +65,16 @@ var<workgroup> deltas: array<vec4f, QUERIES / 2u>;
 var<workgroup> broken: array<atomic<u32>, 2>;
 var<workgroup> broken_queries: array<u32, 2u * QUERIES>;
 
-// The last query stands for those beyond it, which see no key: a condition around a load would cost more than the load.
+// The last query or key stands for those beyond it: a condition around a load would cost more than the load. Such queries
+// see no key, gradients of such keys are not written.
+fn key_chunk(key: u32, head: u32, chunk: u32) -> vec4u {
+  return k[(min(key, p.keys - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
+fn value_chunk(key: u32, head: u32, chunk: u32) -> vec4u {
+  return v[(min(key, p.keys - 1u) * p.kv_heads + head) * CHUNKS + chunk];
+}
+
 fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
   return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
 }
@@ -83,11 +92,6 @@ fn sees(query: u32, key: u32) -> bool {
 // Where the weights of chunk n of a row lie; slopes are QUERIES / 4 elements on.
 fn weight_place(row: u32, n: u32) -> u32 {
   return row * PAIR_STRIDE + n * 2u + 1u - n % 2u;
-}
-
-// Where chunk n of a tile lies in workgroup memory.
-fn place_of(n: u32) -> u32 {
-  return n / CHUNKS * STRIDE + n % CHUNKS;
 }
 
 alias Fetched = array<vec4u, LOADS>;
@@ -134,6 +138,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let subgroup = thread / 32u;
   let lane = thread % 32u;
   let second = subgroup % 2u; // of the pair
+  let of_values = second == 1u;
   let own_row = subgroup / 2u * OWN_ROWS;
   let key_head = group.x;
   let first_key = group.y * KEYS;
@@ -154,28 +159,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     broken_queries[thread] = 0u;
   }
 
+  // All that comes from storage before the first round is fetched together, or each piece would wait by itself.
+#array own_keys: vec4u, {{STAGES}}, {{STAGE_LOADS}}
+#array own_values: vec4u, {{STAGES}}, {{STAGE_LOADS}}
+#unroll stage in 0..{{STAGES}}
+#unroll i in 0..{{STAGE_LOADS}}
+  let n = i * THREADS + thread;
+  own_keys[stage][i] = key_chunk(first_key + stage * STAGED + n / CHUNKS, key_head, n % CHUNKS);
+  own_values[stage][i] = value_chunk(first_key + stage * STAGED + n / CHUNKS, key_head, n % CHUNKS);
+#end
+#end
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
-  for (var turn = 0u; turn < 2u * KEYS / STAGED; turn++) {
-    let first = turn / 2u * STAGED;
-    for (var n = thread; n < STAGED * CHUNKS; n += THREADS) {
-      let of_row = first_key + first + n / CHUNKS;
-      let at = (of_row * p.kv_heads + key_head) * CHUNKS + n % CHUNKS;
-      var words = vec4u();
-      if (of_row < p.keys) {
-        if (turn % 2u == 0u) {
-          words = k[at];
-        } else {
-          words = v[at];
-        }
-      }
-      tiles[place_of(n)] = words;
-    }
-    workgroupBarrier();
-    if (own_row >= first && own_row < first + STAGED && second == turn % 2u) {
-#include "include/attention_own_rows.wgsl" with own=own
-    }
-    workgroupBarrier();
-  }
+#unroll stage in 0..{{STAGES}}
+#include "include/attention_stage.wgsl" with from=own_keys, owner=!of_values, to=own
+#include "include/attention_stage.wgsl" with from=own_values, owner=of_values, to=own
+#end
 
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
   var queries: Fetched;
@@ -258,7 +256,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (first_key + of_row < p.keys) {
     let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + c * 2u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);
-    let words = pack_chunk(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
+    let words = pack_eight(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
     if (second == 1u) {
       y[chunk] = words;
     } else {

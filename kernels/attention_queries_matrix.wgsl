@@ -42,7 +42,7 @@ const PAIR_STRIDE = SLOPES + KEYS / 8u + 1u;
 // Where values lie in `tiles`.
 const VALUES = 2u * KEYS * STRIDE;
 // Rows of queries or gradients that are brought to registers at a time.
-const STAGED = select(32u, 64u, 3u * KEYS >= 64u);
+const STAGED = {{STAGED}}u;
 
 var<workgroup> tiles: array<vec4u, 3u * KEYS * STRIDE>;
 var<workgroup> pairs: array<vec4u, QUERIES * PAIR_STRIDE>;
@@ -55,7 +55,16 @@ var<workgroup> pairs: array<vec4u, QUERIES * PAIR_STRIDE>;
 var<workgroup> broken: array<atomic<u32>, 2>;
 var<workgroup> broken_keys: array<u32, 2u * KEYS>;
 
-// The last key stands for those beyond it, whose slopes are 0: a condition around a load would cost more than the load.
+// The last query or key stands for those beyond it: a condition around a load would cost more than the load. Sums of such
+// queries are not written, slopes of such keys are 0.
+fn query_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
+  return q[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
+fn gradient_chunk(query: u32, head: u32, chunk: u32) -> vec4u {
+  return grad[(min(query, p.queries - 1u) * p.heads + head) * CHUNKS + chunk];
+}
+
 fn key_chunk(key: u32, head: u32, chunk: u32, end: u32) -> vec4u {
   return k[(min(key, end - 1u) * p.kv_heads + head) * CHUNKS + chunk];
 }
@@ -127,33 +136,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     broken_keys[thread] = 0u;
   }
 
-  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
-  for (var turn = 0u; turn < 2u * QUERIES / STAGED; turn++) {
-    let first = turn / 2u * STAGED;
-    for (var n = thread; n < STAGED * CHUNKS; n += THREADS) {
-      let query = first_query + first + n / CHUNKS;
-      let at = (query * p.heads + head) * CHUNKS + n % CHUNKS;
-      var words = vec4u();
-      if (query < p.queries) {
-        if (turn % 2u == 0u) {
-          words = q[at];
-        } else {
-          words = grad[at];
-        }
-      }
-      tiles[n / CHUNKS * STRIDE + n % CHUNKS] = words;
-    }
-    workgroupBarrier();
-    if (own_row >= first && own_row < first + STAGED && of_gradient == (turn % 2u == 1u)) {
-#include "include/attention_own_rows.wgsl" with own=own
-    }
-    workgroupBarrier();
-  }
-
-  var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
+  // All that comes from storage before the first round is fetched together, or each piece would wait by itself.
+#array own_queries: vec4u, {{STAGES}}, {{STAGE_LOADS}}
+#array own_gradients: vec4u, {{STAGES}}, {{STAGE_LOADS}}
+#unroll stage in 0..{{STAGES}}
+#unroll i in 0..{{STAGE_LOADS}}
+  let n = i * THREADS + thread;
+  own_queries[stage][i] = query_chunk(first_query + stage * STAGED + n / CHUNKS, head, n % CHUNKS);
+  own_gradients[stage][i] = gradient_chunk(first_query + stage * STAGED + n / CHUNKS, head, n % CHUNKS);
+#end
+#end
   var next_keys: Fetched;
   var next_values: Fetched;
   fetch(&next_keys, &next_values, tile.x, key_head, end, thread);
+  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+#unroll stage in 0..{{STAGES}}
+#include "include/attention_stage.wgsl" with from=own_queries, owner=!of_gradient, to=own
+#include "include/attention_stage.wgsl" with from=own_gradients, owner=of_gradient, to=own
+#end
+
+  var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
   put(&next_keys, &next_values, (tile.x >= tile.z) & (tile.x + KEYS <= tile.w), tile.x, 0u, thread);
   workgroupBarrier();
   fetch(&next_keys, &next_values, tile.x + KEYS, key_head, end, thread);
@@ -212,7 +214,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
-    y[chunk] = pack_chunk(bitcast<vec4f>(pairs[at]) * p.scale, bitcast<vec4f>(pairs[at + 1u]) * p.scale);
+    y[chunk] = pack_eight(bitcast<vec4f>(pairs[at]) * p.scale, bitcast<vec4f>(pairs[at + 1u]) * p.scale);
   }
   #end
 #end

@@ -16,8 +16,8 @@
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/operand_{{A_EDGES}}.wgsl" with name=a, binding=1, access={{ACCESS}}
 #include "include/operand_{{B_EDGES}}.wgsl" with name=b, binding=2, access={{ACCESS}}
-#include "include/get8_{{Y_EDGES}}_{{C}}.wgsl" with name=addend, binding=3
-#include "include/put8_{{Y_EDGES}}_{{Y}}.wgsl" with name=y, binding=4
+#include "include/get4_{{Y_EDGES}}_{{C}}.wgsl" with name=addend, binding=3
+#include "include/put4_{{Y_EDGES}}_{{Y}}.wgsl" with name=y, binding=4
 #include "include/gemm_rider_operands_{{RIDER}}.wgsl"
 #include "include/gemm_parts_{{SHARES}}.wgsl"
 
@@ -46,8 +46,8 @@ const A_STRIDE = A_ROW + 1u;
 const B_STRIDE = B_ROW + 1u;
 const A_CHUNKS = TM * DEPTH / 8u;
 const B_CHUNKS = TN * DEPTH / 8u;
-// vec4s of a row of a subgroup's results, padded
-const RESULT_STRIDE = WN / 4u + 1u;
+// vec4s of a row of a subgroup's results, padded so that fragments are stored without conflicts
+const RESULT_STRIDE = WN / 4u + 2u;
 const ALL_WHOLE = {{M_WHOLE}} && {{N_WHOLE}};
 
 struct Params {
@@ -94,6 +94,12 @@ fn chunk_in(turn: u32, first: vec2u, row_chunks: u32, across: u32) -> vec2u {
   return first + vec2u(turn / in_row * (INVOCATIONS / across), turn % in_row * across);
 }
 
+// Row and vec4 of a row of fragments that an invocation writes in a turn.
+fn result_at(turn: u32, lane: u32) -> vec2u {
+  let at = turn * 32u + lane % 32u;
+  return vec2u(at / (WN / 4u), at % (WN / 4u));
+}
+
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   begin_fragments(lane);
@@ -119,18 +125,22 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, first=first, last=last, panels={{B_PANELS}}, zeros={{B_ZEROS}}, edges={{K_EDGES}}
 #include "include/gemm_leave_{{SHARES}}.wgsl"
 
-  // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eights of
-  // results an invocation. What is to be added is fetched first, while all wait for the others.
+  // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, each
+  // invocation four results here and four there. What is to be added is fetched first, while all wait for the others.
+#array y_at: u32, {{RESULTS}}
+#array inside: bool, {{RESULTS}}
+#array more: vec4f, {{RESULTS}}
+#array results: vec4f, {{RESULTS}}
+#array words: y_Words, {{RESULTS}}
 #unroll i in 0..{{FM}}
-#array y_at: u32, {{FN}}
-#array more: Eight, {{FN}}
-#unroll t in 0..{{FN}}
-  let eight = t * 32u + lane % 32u;
-  let r = row + sub_row + i * 16u + eight / (WN / 8u);
-  let c = column + sub_column + eight % (WN / 8u) * 8u;
+#unroll t in 0..{{RESULTS}}
+  let at = result_at(t, lane);
+  let r = row + sub_row + i * 16u + at.x;
+  let c = column + sub_column + at.y * 4u;
   y_at[t] = (group.z * p.m + r) * p.y_row + p.y_start + c;
-  if (ALL_WHOLE || (r < p.m && c < p.n)) {
-    more[t] = addend_get8(y_at[t], p.n - c);
+  inside[t] = ALL_WHOLE || (r < p.m && c < p.n);
+  if (inside[t]) {
+    more[t] = addend_get4(y_at[t], p.n - c);
   }
 #end
   workgroupBarrier();
@@ -138,14 +148,23 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   tiles_store(subgroup * 16u * RESULT_STRIDE + j * 4u, RESULT_STRIDE, sums[i][j]);
 #end
   workgroupBarrier();
-#unroll t in 0..{{FN}}
-  let eight = t * 32u + lane % 32u;
-  let r = row + sub_row + i * 16u + eight / (WN / 8u);
-  let c = column + sub_column + eight % (WN / 8u) * 8u;
-  if (ALL_WHOLE || (r < p.m && c < p.n)) {
-    let own = (subgroup * 16u + eight / (WN / 8u)) * RESULT_STRIDE + eight % (WN / 8u) * 2u;
-    let result = Eight(p.alpha * bitcast<vec4f>(tiles[own]), p.alpha * bitcast<vec4f>(tiles[own + 1u]));
-    y_put8(y_at[t], p.n - c, Eight(result.low + more[t].low, result.high + more[t].high));
+  // One rare case for all results of the row, and no other condition before they are stored: each would wait for its loads
+  // alone.
+  var squares = vec4f();
+#unroll t in 0..{{RESULTS}}
+  let at = result_at(t, lane);
+  results[t] = p.alpha * bitcast<vec4f>(tiles[(subgroup * 16u + at.x) * RESULT_STRIDE + at.y]) + more[t];
+  words[t] = y_quick_words(results[t]);
+  squares = with_squares(squares, results[t]);
+#end
+  if (exceed_halves(squares)) {
+#unroll t in 0..{{RESULTS}}
+    words[t] = y_words(results[t]);
+#end
+  }
+#unroll t in 0..{{RESULTS}}
+  if (inside[t]) {
+    y_put4(y_at[t], p.n - (column + sub_column + result_at(t, lane).y * 4u), words[t]);
   }
 #end
 #end

@@ -1,12 +1,12 @@
 // y = alpha · Σ parts + addend in the tiles of results whose depth workgroups of gemm_matrix.wgsl have shared.
 #include "include/grid.wgsl"
-#include "include/get8_{{EDGES}}_{{C}}.wgsl" with name=addend, binding=2
-#include "include/put8_{{EDGES}}_{{Y}}.wgsl" with name=y, binding=3
+#include "include/get4_{{EDGES}}_{{C}}.wgsl" with name=addend, binding=2
+#include "include/put4_{{EDGES}}_{{Y}}.wgsl" with name=y, binding=3
 @group(0) @binding(1) var<storage, read> parts: array<vec4f>;
 
 const TM = {{TM}}u;
 const TN = {{TN}}u;
-const EIGHTS = TM * TN / 8u; // of a tile
+const QUADS = TM * TN / 4u; // of a tile
 
 struct Params {
   m: u32,
@@ -26,23 +26,21 @@ struct Params {
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
   let i = flat_group(group, groups) * 64u + lane;
-  let within = i % EIGHTS;
+  let within = i % QUADS;
   let shared_tiles = p.rows * p.columns - p.whole;
-  let tile = i / EIGHTS; // of those in all batches
+  let tile = i / QUADS; // of those in all batches
   let batch = tile / shared_tiles;
   let place = place_of(p.whole + tile % shared_tiles);
-  let row = place.x * TM + within / (TN / 8u);
-  let column = place.y * TN + within % (TN / 8u) * 8u;
+  let row = place.x * TM + within / (TN / 4u);
+  let column = place.y * TN + within % (TN / 4u) * 4u;
   if (batch >= p.batch || row >= p.m || column >= p.n) {
     return;
   }
-  var sum = Eight();
+  var sum = vec4f();
   for (var split = 0u; split < p.splits; split++) {
-    let part = ((tile * p.splits + split) * EIGHTS + within) * 2u;
-    sum = Eight(sum.low + parts[part], sum.high + parts[part + 1u]);
+    sum += parts[(tile * p.splits + split) * QUADS + within];
   }
   let at = (batch * p.m + row) * p.y_row + p.y_start + column;
   let count = p.n - column;
-  let more = addend_get8(at, count);
-  y_put8(at, count, Eight(p.alpha * sum.low + more.low, p.alpha * sum.high + more.high));
+  y_put4(at, count, y_words(p.alpha * sum + addend_get4(at, count)));
 }

@@ -1,7 +1,7 @@
 // Brings a matrix of f32 or f16 from rows to the f16 panels of src/tensor/gemm/panels.ts, and of f16 back.
 #include "include/grid.wgsl"
 #include "include/panel_place.wgsl"
-#include "include/get8_aligned_{{X}}.wgsl" with name=x, binding=1
+#include "include/read8_{{X}}.wgsl" with name=x, binding=1
 #include "include/write8_f16.wgsl" with name=y, binding=2
 
 struct Params {
@@ -12,7 +12,7 @@ struct Params {
 
 // Eight elements of x to y, from and to places that count eights.
 fn bring(from_place: u32, to_place: u32) {
-  let eight = x_get8(from_place * 8u, 8u);
+  let eight = x_read8(from_place * 8u, 8u);
   y_put8(to_place, eight.low, eight.high, 8u);
 }
 

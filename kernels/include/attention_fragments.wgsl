@@ -9,12 +9,17 @@ const LOG2_E = 1.4426950408889634;
 const NANS = 0x7e007e00u;
 const LN_2 = 0.6931471805599453;
 
+// Where chunk n of a tile lies in workgroup memory.
+fn place_of(n: u32) -> u32 {
+  return n / CHUNKS * STRIDE + n % CHUNKS;
+}
+
 // Least start, greatest end, greatest start and least end of the ranges of `count` queries from `first` on, or of some more.
 fn keys_of_tile(first: u32, count: u32) -> vec4u {
   var tile = vec4u(0xffffffffu, 0u, 0u, 0xffffffffu);
-  let end = min(first + count, p.queries);
-  for (var n = first / ROWS; n * ROWS < end; n++) {
-    let block = keys_of_block(n);
+  // The last block again instead of those beyond it: with as many turns always, all loads are under way together.
+  for (var n = 0u; n < count / ROWS; n++) {
+    let block = keys_of_block(min(first / ROWS + n, (p.queries - 1u) / ROWS));
     tile = vec4u(min(tile.x, block.x), max(tile.y, block.y), max(tile.z, block.z), min(tile.w, block.w));
   }
   return tile;
@@ -23,9 +28,8 @@ fn keys_of_tile(first: u32, count: u32) -> vec4u {
 // First query that may see one of `count` keys from `first` on, and one past the last.
 fn queries_of_tile(first: u32, count: u32) -> vec2u {
   var tile = vec2u(0xffffffffu, 0u);
-  let end = min(first + count, p.keys);
-  for (var n = first / ROWS; n * ROWS < end; n++) {
-    let block = queries_of_block(n);
+  for (var n = 0u; n < count / ROWS; n++) {
+    let block = queries_of_block(min(first / ROWS + n, (p.keys - 1u) / ROWS));
     tile = vec2u(min(tile.x, block.x), max(tile.y, block.y));
   }
   return tile;
@@ -36,15 +40,6 @@ fn queries_of_tile(first: u32, count: u32) -> vec2u {
 fn broken_chunk(words: vec4u) -> bool {
   let carries = (words & vec4u(0x7fff7fffu)) + vec4u(0x04000400u);
   return (((carries.x | carries.y) | (carries.z | carries.w)) & 0x80008000u) != 0u;
-}
-
-fn pack_chunk(low: vec4f, high: vec4f) -> vec4u {
-  return vec4u(pack_half(low.xy), pack_half(low.zw), pack_half(high.xy), pack_half(high.zw));
-}
-
-// The same for values that are known to be in the range of f16.
-fn pack_small(low: vec4f, high: vec4f) -> vec4u {
-  return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
 }
 
 fn is_seen(key: vec4u, range: vec2u) -> vec4<bool> {

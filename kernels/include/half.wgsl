@@ -1,3 +1,4 @@
+const LARGEST_SQUARE = 0x4f7fc004u; // of 65504 as f32
 const LARGEST_HALF = 0x477fe000u; // 65504 as f32; bits of magnitudes order like the numbers, NaN above all.
 
 // f32 pair to packed f16 pair. WGSL leaves values beyond the f16 range undefined; training needs them as infinity,
@@ -28,10 +29,23 @@ fn pack_quad(v: vec4f) -> vec2u {
 }
 
 fn pack_eight(low: vec4f, high: vec4f) -> vec4u {
-  let magnitudes = max(bitcast<vec4u>(low) & vec4u(0x7fffffffu), bitcast<vec4u>(high) & vec4u(0x7fffffffu));
-  let most = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w));
-  if (most > LARGEST_HALF) {
+  if (exceed_halves(with_squares(low * low, high))) {
     return vec4u(pack_half(low.xy), pack_half(low.zw), pack_half(high.xy), pack_half(high.zw));
   }
+  return pack_small(low, high);
+}
+
+// The same for values that are known to be in the range of f16.
+fn pack_small(low: vec4f, high: vec4f) -> vec4u {
   return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+}
+
+// Whether values whose squares were added up may exceed f16 or not be finite; from bits, where NaN is above all.
+fn exceed_halves(squares: vec4f) -> bool {
+  let sum = (squares.x + squares.y) + (squares.z + squares.w);
+  return (bitcast<u32>(sum) & 0x7fffffffu) > LARGEST_SQUARE;
+}
+
+fn with_squares(squares: vec4f, v: vec4f) -> vec4f {
+  return fma(v, v, squares);
 }

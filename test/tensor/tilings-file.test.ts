@@ -75,7 +75,7 @@ test('the text of a kernel has all that it can include', () => {
     'include/fragments_matrix',
   ])
     expect(text).toContain(readFileSync(`kernels/${file}.wgsl`, 'utf8'));
-  for (const file of ['include/get8_ragged_own_f32', 'include/get8_ragged', 'include/put8_aligned_f16'])
+  for (const file of ['include/get4_ragged_own_f32', 'include/get4_ragged', 'include/put4_aligned_f16'])
     expect(text).toContain(readFileSync(`kernels/${file}.wgsl`, 'utf8'));
   expect(text).not.toContain(readFileSync('kernels/rope.wgsl', 'utf8'));
 });

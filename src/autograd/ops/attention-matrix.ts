@@ -81,6 +81,9 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
     gradient_keys: () =>
       rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
   }[entry]();
+  const staged = { forward: Math.min(queries, 2 * keys), gradient_queries: 3 * keys >= 64 ? 64 : 32, gradient_keys: 32 }[
+    entry
+  ];
   return {
     kernel: FILES[entry],
     defines: {
@@ -98,6 +101,10 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
       SUM_FRAGMENTS: sumColumns / 16,
+      // Own rows that pass through the tiles at a time, how often, and chunks of them that a thread moves.
+      STAGED: staged,
+      STAGES: rows / staged,
+      STAGE_LOADS: (staged * width) / 8 / threads,
       // Of a thread: chunks of a tile that it moves, and its part of a row of scores in chunks of eight and in vec4s.
       LOADS: (others * width) / 8 / threads,
       PART_CHUNKS: (others * rows) / threads / 8,

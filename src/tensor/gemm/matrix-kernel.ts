@@ -5,13 +5,16 @@ import { suits, TILE_NAMES, TILES, type TileName, type TileShape } from './tiles
 
 const INVOCATIONS = 128;
 
-/** Rows of `rows` times `width` elements, padded by 16 bytes: of f16 a tile of an operand, of f32 a subgroup's results. */
-const paddedBytes = (rows: number, width: number, size: number) => rows * (width * size + 16);
+/** A tile of an operand with rows of `width` f16, padded. */
+const tileBytes = (rows: number, width: number) => rows * (width * 2 + 16);
+
+/** A row of fragments of results of each subgroup, f32, padded. */
+const resultBytes = (width: number) => 4 * 16 * (width * 4 + 32);
 
 /** Workgroup memory of a tile shape: tiles of both operands, as large as either direction makes them, or results. */
 function workgroupBytes({ TM, TN, WN }: TileShape): number {
-  const operand = (side: number) => Math.max(paddedBytes(side, TILE_DEPTH, 2), paddedBytes(TILE_DEPTH, side, 2));
-  return Math.max(operand(TM) + operand(TN), paddedBytes(4 * 16, WN, 4));
+  const operand = (side: number) => Math.max(tileBytes(side, TILE_DEPTH), tileBytes(TILE_DEPTH, side));
+  return Math.max(operand(TM) + operand(TN), resultBytes(WN));
 }
 
 /**
@@ -71,6 +74,8 @@ export function kernelOf(choice: Choice) {
       WN,
       FM: WM / 16,
       FN: WN / 16,
+      // Times that an invocation writes four results of a row of fragments.
+      RESULTS: WN / 8,
       A_INNER: aInner,
       B_INNER: bInner,
       A_ACROSS: chunksAcross(aInner, panelsA),

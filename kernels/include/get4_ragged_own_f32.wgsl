@@ -1,2 +1,2 @@
 #include "include/read_own_f32.wgsl" with name={{name}}, binding={{binding}}
-#include "include/get8_ragged.wgsl" with name={{name}}
+#include "include/get4_ragged.wgsl" with name={{name}}

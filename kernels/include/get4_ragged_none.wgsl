@@ -1,0 +1,1 @@
+#include "include/get4_aligned_none.wgsl" with name={{name}}
