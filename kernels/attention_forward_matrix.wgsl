@@ -47,7 +47,7 @@ const SCORE_STRIDE = KEYS / 4u + KEYS / 8u + 1u;
 const WEIGHTS = KEYS / 4u;
 // Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
-const STAGED = {{STAGED}}u; // rows of queries that fit where keys and values go
+const STAGED = {{STAGED}}u; // rows of queries that fit where scores go
 
 // In units of log2: how far a score may exceed its row's base.
 const SLACK = 8.0 * LOG2_E;
@@ -56,11 +56,13 @@ const SLACK = 8.0 * LOG2_E;
 const NO_BASE = -1.0e30;
 const LARGEST_FACTOR = 1.0e8; // that NO_BASE can be multiplied by; scores with a larger one do not come near either
 
-var<workgroup> tiles: array<vec4u, 2u * VALUES>;
+// Tiles, at the end a column of fragments of each subgroup's outputs.
+var<workgroup> tiles: array<vec4u, max(2u * VALUES, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;
 // Scores (f32) and weights (f16).
 var<workgroup> scores: array<vec4u, QUERIES * SCORE_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=scores
 #include "include/sums_{{UNITS}}.wgsl" with name=scores
 var<workgroup> shared_parts: array<f32, THREADS>;
@@ -134,16 +136,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   next_values[i] = value_chunk(key, key_head, n % CHUNKS, end);
   next_keys[i] = key_chunk(key + KEYS, key_head, n % CHUNKS, end);
 #end
-  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
-#unroll stage in 0..{{STAGES}}
-#include "include/attention_stage.wgsl" with from=own_queries, owner=true, to=queries
-#end
-
-  var outputs: array<Sums, {{ROW_FRAGMENTS}} * OUTPUTS>;
+  // The keys at once: what is stored later the compiler fetches later.
 #unroll i in 0..{{LOADS}}
   tiles[place_of(i * THREADS + thread)] = first_keys[i];
 #end
-  workgroupBarrier();
+  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+#unroll stage in 0..{{STAGES}}
+#include "include/attention_stage.wgsl" with through=scores, from=own_queries, owner=true, to=queries
+#end
+  var outputs: array<Sums, {{ROW_FRAGMENTS}} * OUTPUTS>;
 
   var round = 0u;
   var first = tile.x;
@@ -212,7 +213,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       factors[row] = factor;
       if (raised > 2u * round) {
 #unroll c in 0..{{SUM_FRAGMENTS}}
+        workgroupBarrier();
 #include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
+        workgroupBarrier();
   #unroll r in 0..{{ROW_FRAGMENTS}}
         let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
         let factor = factors[own_row + r * 16u + lane / 2u];
@@ -260,16 +263,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (part == 0u && first_query + row < p.queries) {
     log_sum[head * p.queries + first_query + row] = select((base + log2(sum)) * LN_2, 0.0, empty);
   }
-#unroll c in 0..{{SUM_FRAGMENTS}}
-#include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
+#unroll pair in 0..{{SUM_PAIRS}}
+#include "include/attention_leave.wgsl" with array=scores, sums=outputs, columns=OUTPUTS
+  #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
+  let c = 2u * pair + odd;
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let low = bitcast<vec4f>(select(scores[at], tiles[at], odd == 1u));
+  let high = bitcast<vec4f>(select(scores[at + 1u], tiles[at + 1u], odd == 1u));
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     let factor = factors[of_row];
-    y[chunk] = pack_eight(bitcast<vec4f>(scores[at]) * factor, bitcast<vec4f>(scores[at + 1u]) * factor);
+    y[chunk] = pack_eight(low * factor, high * factor);
   }
+  #end
   #end
 #end
 }

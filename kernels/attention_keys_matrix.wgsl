@@ -51,10 +51,12 @@ const_assert ROWS % QUERIES == 0u;
 // Rows of keys or values that are brought to registers at a time
 const STAGED = {{STAGED}}u;
 
-var<workgroup> tiles: array<vec4u, PLACES * PLACE>;
+// Tiles, at the end a column of fragments of each subgroup's sums.
+var<workgroup> tiles: array<vec4u, max(PLACES * PLACE, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;
 var<workgroup> pairs: array<vec4u, KEYS * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
 #include "include/sums_{{UNITS}}.wgsl" with name=pairs
 // Of the queries of this round and the next: log_sum in units of log2, products of output and gradient.
@@ -171,8 +173,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
 #unroll stage in 0..{{STAGES}}
-#include "include/attention_stage.wgsl" with from=own_keys, owner=!of_values, to=own
-#include "include/attention_stage.wgsl" with from=own_values, owner=of_values, to=own
+#include "include/attention_stage.wgsl" with through=tiles, from=own_keys, owner=!of_values, to=own
+#include "include/attention_stage.wgsl" with through=tiles, from=own_values, owner=of_values, to=own
 #end
 
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
@@ -248,21 +250,26 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #include "include/attention_keys_begin.wgsl" with place=parity
   }
 
-#unroll c in 0..{{SUM_FRAGMENTS}}
-#include "include/attention_spill.wgsl" with array=pairs, sums=sums, columns=SUMS, column=c
+#unroll pair in 0..{{SUM_PAIRS}}
+#include "include/attention_leave.wgsl" with array=pairs, sums=sums, columns=SUMS
+  #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
+  let c = 2u * pair + odd;
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let low = bitcast<vec4f>(select(pairs[at], tiles[at], odd == 1u));
+  let high = bitcast<vec4f>(select(pairs[at + 1u], tiles[at + 1u], odd == 1u));
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_key + of_row < p.keys) {
     let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + c * 2u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);
-    let words = pack_eight(bitcast<vec4f>(pairs[at]) * scale, bitcast<vec4f>(pairs[at + 1u]) * scale);
+    let words = pack_eight(low * scale, high * scale);
     if (second == 1u) {
       y[chunk] = words;
     } else {
       y2[chunk] = words;
     }
   }
+  #end
   #end
 #end
 }

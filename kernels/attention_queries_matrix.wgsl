@@ -44,10 +44,12 @@ const VALUES = 2u * KEYS * STRIDE;
 // Rows of queries or gradients that are brought to registers at a time.
 const STAGED = {{STAGED}}u;
 
-var<workgroup> tiles: array<vec4u, 3u * KEYS * STRIDE>;
+// Tiles, at the end a column of fragments of each subgroup's sums.
+var<workgroup> tiles: array<vec4u, max(3u * KEYS * STRIDE, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;
 var<workgroup> pairs: array<vec4u, QUERIES * PAIR_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
+#include "include/sums_{{UNITS}}.wgsl" with name=tiles
 #include "include/left_halves_{{UNITS}}.wgsl" with name=pairs
 #include "include/sums_{{UNITS}}.wgsl" with name=pairs
 // Of even and odd rounds: one past the last key of the last round in which a key was not finite, and the same for each
@@ -151,8 +153,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   fetch(&next_keys, &next_values, tile.x, key_head, end, thread);
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
 #unroll stage in 0..{{STAGES}}
-#include "include/attention_stage.wgsl" with from=own_queries, owner=!of_gradient, to=own
-#include "include/attention_stage.wgsl" with from=own_gradients, owner=of_gradient, to=own
+#include "include/attention_stage.wgsl" with through=tiles, from=own_queries, owner=!of_gradient, to=own
+#include "include/attention_stage.wgsl" with through=tiles, from=own_gradients, owner=of_gradient, to=own
 #end
 
   var sums: array<Sums, {{ROW_FRAGMENTS}} * SUMS>;
@@ -207,15 +209,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     parity = 1u - parity;
   }
 
-#unroll c in 0..{{SUM_FRAGMENTS}}
-#include "include/attention_spill.wgsl" with array=pairs, sums=sums, columns=SUMS, column=c
+#unroll pair in 0..{{SUM_PAIRS}}
+#include "include/attention_leave.wgsl" with array=pairs, sums=sums, columns=SUMS
+  #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
+  let c = 2u * pair + odd;
   let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
+  let low = bitcast<vec4f>(select(pairs[at], tiles[at], odd == 1u));
+  let high = bitcast<vec4f>(select(pairs[at + 1u], tiles[at + 1u], odd == 1u));
   let of_row = own_row + r * 16u + lane / 2u;
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
-    y[chunk] = pack_eight(bitcast<vec4f>(pairs[at]) * p.scale, bitcast<vec4f>(pairs[at + 1u]) * p.scale);
+    y[chunk] = pack_eight(low * p.scale, high * p.scale);
   }
+  #end
   #end
 #end
 }

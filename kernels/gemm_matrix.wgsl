@@ -48,7 +48,6 @@ const A_CHUNKS = TM * DEPTH / 8u;
 const B_CHUNKS = TN * DEPTH / 8u;
 // vec4s of a row of a subgroup's results, padded so that fragments are stored without conflicts
 const RESULT_STRIDE = WN / 4u + 2u;
-const ALL_WHOLE = {{M_WHOLE}} && {{N_WHOLE}};
 
 struct Params {
   m: u32,
@@ -94,12 +93,6 @@ fn chunk_in(turn: u32, first: vec2u, row_chunks: u32, across: u32) -> vec2u {
   return first + vec2u(turn / in_row * (INVOCATIONS / across), turn % in_row * across);
 }
 
-// Row and vec4 of a row of fragments that an invocation writes in a turn.
-fn result_at(turn: u32, lane: u32) -> vec2u {
-  let at = turn * 32u + lane % 32u;
-  return vec2u(at / (WN / 4u), at % (WN / 4u));
-}
-
 @compute @workgroup_size(128)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   begin_fragments(lane);
@@ -125,23 +118,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
 #include "include/gemm_loop.wgsl" with a=a, b=b, depth=p.k, first=first, last=last, panels={{B_PANELS}}, zeros={{B_ZEROS}}, edges={{K_EDGES}}
 #include "include/gemm_leave_{{SHARES}}.wgsl"
 
-  // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, each
-  // invocation four results here and four there. What is to be added is fetched first, while all wait for the others.
-#array y_at: u32, {{RESULTS}}
-#array inside: bool, {{RESULTS}}
-#array more: vec4f, {{RESULTS}}
-#array results: vec4f, {{RESULTS}}
-#array words: y_Words, {{RESULTS}}
+  // Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eight at a
+  // time, of which an invocation has four results here and four there, of each eight at the same places. What is to be
+  // added is fetched first, while all wait for the others.
+#array down: u32, {{FN}}
+#array across: u32, {{FN}}
+#array y_at: u32, {{FN}}
+#unroll t in 0..{{FN}}
+  let quad = t * 32u + lane % 32u;
+  down[t] = quad / (WN / 4u);
+  across[t] = quad % (WN / 4u);
+  y_at[t] = (group.z * p.m + row + sub_row + down[t]) * p.y_row + p.y_start + column + sub_column + across[t] * 4u;
+#end
+#array inside: bool, 2, {{FN}}
+#array more: vec4f, 2, {{FN}}
+#array results: vec4f, 2, {{FN}}
+#array words: y_Words, 2, {{FN}}
 #unroll i in 0..{{FM}}
-#unroll t in 0..{{RESULTS}}
-  let at = result_at(t, lane);
-  let r = row + sub_row + i * 16u + at.x;
-  let c = column + sub_column + at.y * 4u;
-  y_at[t] = (group.z * p.m + r) * p.y_row + p.y_start + c;
-  inside[t] = ALL_WHOLE || (r < p.m && c < p.n);
-  if (inside[t]) {
-    more[t] = addend_get4(y_at[t], p.n - c);
+#unroll half in 0..2
+#unroll t in 0..{{FN}}
+  let r = row + sub_row + i * 16u + half * 8u + down[t];
+  let c = column + sub_column + across[t] * 4u;
+  inside[half][t] = ({{M_WHOLE}} || r < p.m) & ({{N_WHOLE}} || c < p.n);
+  if (inside[half][t]) {
+    more[half][t] = addend_get4(y_at[t] + (i * 2u + half) * 8u * p.y_row, p.n - c);
   }
+#end
 #end
   workgroupBarrier();
 #unroll j in 0..{{FN}}
@@ -151,21 +153,28 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   // One rare case for all results of the row, and no other condition before they are stored: each would wait for its loads
   // alone.
   var squares = vec4f();
-#unroll t in 0..{{RESULTS}}
-  let at = result_at(t, lane);
-  results[t] = p.alpha * bitcast<vec4f>(tiles[(subgroup * 16u + at.x) * RESULT_STRIDE + at.y]) + more[t];
-  words[t] = y_quick_words(results[t]);
-  squares = with_squares(squares, results[t]);
+#unroll half in 0..2
+#unroll t in 0..{{FN}}
+  let own = tiles[(subgroup * 16u + half * 8u + down[t]) * RESULT_STRIDE + across[t]];
+  results[half][t] = p.alpha * bitcast<vec4f>(own) + more[half][t];
+  words[half][t] = y_quick_words(results[half][t]);
+  squares = with_squares(squares, results[half][t]);
+#end
 #end
   if (exceed_halves(squares)) {
-#unroll t in 0..{{RESULTS}}
-    words[t] = y_words(results[t]);
+#unroll half in 0..2
+#unroll t in 0..{{FN}}
+    words[half][t] = y_words(results[half][t]);
+#end
 #end
   }
-#unroll t in 0..{{RESULTS}}
-  if (inside[t]) {
-    y_put4(y_at[t], p.n - (column + sub_column + result_at(t, lane).y * 4u), words[t]);
+#unroll half in 0..2
+#unroll t in 0..{{FN}}
+  if (inside[half][t]) {
+    let count = p.n - (column + sub_column + across[t] * 4u);
+    y_put4(y_at[t] + (i * 2u + half) * 8u * p.y_row, count, words[half][t]);
   }
+#end
 #end
 #end
 }

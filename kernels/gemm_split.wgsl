@@ -23,9 +23,9 @@ struct Params {
 @group(0) @binding(0) var<uniform> p: Params;
 #include "include/gemm_place.wgsl"
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let i = flat_group(group, groups) * 64u + lane;
+  let i = flat_group(group, groups) * 256u + lane;
   let within = i % QUADS;
   let shared_tiles = p.rows * p.columns - p.whole;
   let tile = i / QUADS; // of those in all batches

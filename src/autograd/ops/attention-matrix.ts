@@ -63,27 +63,36 @@ const FILES: Record<MatrixEntry, string> = {
   gradient_keys: 'attention_keys_matrix.wgsl',
 };
 
+/** Of 16 × 16 sums in f32. */
+const FRAGMENT_BYTES = 1024;
+
 /** Bytes of rows of `halves` f16 and `floats` f32, each row padded by 16 bytes. */
 const rowBytes = (rows: number, { halves = 0, floats = 0 }) => rows * (halves * 2 + floats * 4 + 16);
+
+/** Rows, or half of them, a quarter, …: as many as there is room for. */
+const halvedTo = (room: number, rows: number): number => (rows <= room ? rows : halvedTo(room, rows / 2));
 
 function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: Tiles): MatrixKernel {
   const { queries, keys, rowGroups, columnGroups = 1, places = 1 } = tiles;
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
+  // A column of fragments of each subgroup's sums comes to lie over the tiles.
+  const column = (threads / 32) * (rows / rowGroups / 16) * FRAGMENT_BYTES;
+  const tileBytes = (rows: number) => Math.max(rowBytes(rows, { halves: width }), column);
   const bytes = {
-    forward: () =>
-      rowBytes(2 * keys, { halves: width }) +
-      rowBytes(queries, { floats: keys, halves: keys }) +
-      4 * (threads + queries),
-    gradient_queries: () =>
-      rowBytes(3 * keys, { halves: width }) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
-    gradient_keys: () =>
-      rowBytes(2 * places * queries, { halves: width }) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
+    forward: () => tileBytes(2 * keys) + rowBytes(queries, { floats: keys, halves: keys }) + 4 * (threads + queries),
+    gradient_queries: () => tileBytes(3 * keys) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
+    gradient_keys: () => tileBytes(2 * places * queries) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
   }[entry]();
-  const staged = { forward: Math.min(queries, 2 * keys), gradient_queries: 3 * keys >= 64 ? 64 : 32, gradient_keys: 32 }[
-    entry
-  ];
+  const staged = halvedTo(
+    {
+      forward: () => rowBytes(queries, { floats: keys, halves: keys }) / rowBytes(1, { halves: width }),
+      gradient_queries: () => 3 * keys,
+      gradient_keys: () => 2 * places * queries,
+    }[entry](),
+    rows,
+  );
   return {
     kernel: FILES[entry],
     defines: {
@@ -101,7 +110,8 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
       SUM_FRAGMENTS: sumColumns / 16,
-      // Own rows that pass through the tiles at a time, how often, and chunks of them that a thread moves.
+      SUM_PAIRS: sumColumns / 32,
+      // Own rows that pass through workgroup memory at a time, how often, and chunks of them that a thread moves.
       STAGED: staged,
       STAGES: rows / staged,
       STAGE_LOADS: (staged * width) / 8 / threads,

@@ -74,8 +74,6 @@ export function kernelOf(choice: Choice) {
       WN,
       FM: WM / 16,
       FN: WN / 16,
-      // Times that an invocation writes four results of a row of fragments.
-      RESULTS: WN / 8,
       A_INNER: aInner,
       B_INNER: bInner,
       A_ACROSS: chunksAcross(aInner, panelsA),

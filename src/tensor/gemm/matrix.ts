@@ -103,7 +103,7 @@ export function matrixProduct(product: Product, units: 'matrix' | 'emulated', ti
       ...splitKernel(shape, output, C, y.dtype),
       bindings: { parts, ...bindings, y },
       params: { ...common, batch },
-      workgroups: Math.ceil(parts.size / splits / 4 / 64),
+      workgroups: Math.ceil(parts.size / splits / 4 / 256),
     });
   });
 }
