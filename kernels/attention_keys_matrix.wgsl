@@ -16,7 +16,7 @@
 //
 // Estimate for one H100 core, WIDTH 128, 64 keys × 16 queries, 32 rows a subgroup; clocks per score: matrix products
 // 1024 / 2560 = 0.40; workgroup memory 128 bytes a clock: operands of scores and products 16, 8 written at half speed and 8
-// read, statistics 2, weights and slopes 4, sums 20, tiles 8 = 74 bytes or 0.58. It takes 1.12. Two workgroups share a core;
+// read, statistics 2, weights and slopes 4, sums 20, tiles 8 = 74 bytes or 0.58. It takes 1.04. Two workgroups share a core;
 // one of 128 keys with two places and no barriers in the middle is slower (1.5).
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"

@@ -14,7 +14,7 @@
 // Estimate for one H100 core, WIDTH 128, 64 × 16; clocks per score: matrix products 768 / 2560 = 0.30; workgroup memory
 // 128 bytes a clock: keys 8 + values 8, scores and products 8 written at half speed + 8 read, slopes 2 + 4, keys 8,
 // tiles 8 = 62 bytes or 0.48. Registers: operand rows 64 + sums 64 + products 16 + fetched tiles 16 + operands 12 +
-// some 25 for the rest: 197. It takes 0.91. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
+// some 25 for the rest: 197. It takes 0.80. With 24,480 bytes of workgroup memory two workgroups share a core; larger tiles
 // (64 × 32, 128 × 16) are alone there and slower.
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"

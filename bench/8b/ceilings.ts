@@ -1,4 +1,5 @@
 import { mapUnary } from '../../src/tensor/elementwise.ts';
+import { panelsSuit } from '../../src/tensor/panel-matrix.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { productPart } from './gemm-parts.ts';
 import type { Part, Setting } from './part.ts';
@@ -49,7 +50,7 @@ export function withPercent(measured: Measured, { tflops, gbps }: Ceilings): Mea
   return { ...measured, percent: 100 * nearer };
 }
 
-/** Large products, and a copy that no cache holds. */
+/** Large products of operands in the orders that the layers' have, where these suit, and a copy that no cache holds. */
 export async function measureCeilings(
   setting: Setting,
   tiny: boolean,
@@ -62,7 +63,13 @@ export async function measureCeilings(
         [8192, 8192, 8192],
       ];
   const products = sizes.map(([m, n, k]) => ({
-    ...productPart(setting, 'x·Wᵀ', { m, n, k, transposeB: true }),
+    ...productPart(setting, 'x·Wᵀ', {
+      m,
+      n,
+      k,
+      transposeB: true,
+      ...(panelsSuit(setting.device, [m, k]) ? ({ frozen: 'unpacked', panels: 'a' } as const) : {}),
+    }),
     group: 'ceiling',
     bytes: undefined,
   }));

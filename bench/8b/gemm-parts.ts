@@ -5,6 +5,7 @@ import { inPanels, panelsSuit } from '../../src/tensor/panel-matrix.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 import type { Part, Setting } from './part.ts';
 import { matrixShapes } from './shapes.ts';
+import { Unpacked } from './unpacked.ts';
 
 interface ProductShape {
   m: number;
@@ -17,10 +18,15 @@ interface ProductShape {
   addend?: 'f32' | 'f16';
   /** Depth of a thin second product that is added. */
   rider?: number;
-  /** Whether b is an NF4 matrix, as the layers' weights are: unpacking it is part of the time. */
-  frozen?: boolean;
+  /** Whether b is an NF4 matrix, as the layers' weights are: unpacking it is part of the time unless it was before. */
+  frozen?: boolean | 'unpacked';
   /** Whether activations and their gradients lie in panels, as products of a step find most of them. */
   panels?: 'a' | 'b';
+}
+
+function frozenOperand(b: Tensor, frozen: true | 'unpacked', transposeB: boolean): Tensor {
+  const weight = quantizeNf4(b);
+  return frozen === 'unpacked' ? new Unpacked(weight, transposeB) : weight;
 }
 
 /** A product of f16 matrices, alone or with what is added to it. */
@@ -41,7 +47,7 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
       const { a, b } = operands(k);
       const product = {
         a: ordered(a, 'a'),
-        b: frozen ? quantizeNf4(b) : ordered(b, 'b'),
+        b: frozen ? frozenOperand(b, frozen, transposeB) : ordered(b, 'b'),
         transposeA,
         transposeB,
         dtype,
