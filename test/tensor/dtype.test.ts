@@ -100,6 +100,22 @@ describe('half on the GPU', () => {
     });
   });
 
+  test('what is out of range shows in each place among eight', async () => {
+    const device = await testDevice();
+    const outer = [65504, 65504.0078125, 65519.99609375, 65520, 1e20, 3e38, Number.POSITIVE_INFINITY, Number.NaN];
+    // Others whose squares add up to about what is out of range, and tiny ones.
+    const values = [0, 23158, -65504, 65519, 1e-30].flatMap((others) =>
+      outer.flatMap((one) => [0, 1, 2, 3, 4, 5, 6, 7].flatMap((at) => Array(8).fill(others).with(at, one))),
+    );
+    await device.scopeAsync(async () => {
+      const gpu = await copyOf(Tensor.from(device, values), 'f16').data<'f16'>();
+      const wrong = values.flatMap((value, i) =>
+        gpu[i] === f32ToF16Bits(value) || (Number.isNaN(value) && isNaNBits(gpu[i])) ? [] : [[i, value, gpu[i]]],
+      );
+      expect(wrong.slice(0, 10)).toEqual([]);
+    });
+  });
+
   test('NaN stays NaN, whatever its payload', async () => {
     const device = await testDevice();
     await device.scopeAsync(async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { quantizeNf4 } from '../../src/quant/nf4.ts';
 import { type GemmPath, gemm } from '../../src/tensor/gemm/gemm.ts';
+import { fromHalf, toHalf } from '../../src/tensor/half.ts';
 import { concatenate } from '../../src/tensor/join.ts';
 import { Tensor } from '../../src/tensor/tensor.ts';
 import { compare, normals } from '../support/check-op.ts';
@@ -19,6 +20,23 @@ describe(path, () => {
       const [a, b] = [random(1, [batch, m, k]), random(2, [batch, k, n])];
       const run = (which: GemmPath) => gemm({ a, b, dtype: 'f32', path: which }).numbers();
       compare('batch', await run(path), await run('portable'), OPERATION_TOLERANCE.f32);
+    });
+  });
+
+  // Whole eights, and rows that end within four; each value is alone among small ones in what a subgroup packs together.
+  test.each([
+    [12, 200],
+    [12, 70],
+  ])('%ix%i results in f16 at the end of its range and beyond', async (m, n) => {
+    const limits = [65504, 65519.99609375, 65520, 1e20, 3e38, Number.POSITIVE_INFINITY, Number.NaN];
+    const added = Array.from({ length: m * n }, (_, i) =>
+      i % 61 === 0 ? limits[(i / 61) % 7] * (-1) ** (i % 2) : i % 9,
+    );
+    await device.scopeAsync(async () => {
+      const [a, b] = [Tensor.zeros(device, [m, 8], 'f16'), Tensor.zeros(device, [8, n], 'f16')];
+      const addend = Tensor.from(device, added, [m, n]);
+      const result = await gemm({ a, b, addend, alpha: 2, dtype: 'f16', path }).numbers();
+      expect(Array.from(result)).toEqual(Array.from(fromHalf(toHalf(added))));
     });
   });
 
