@@ -48,6 +48,7 @@ const WEIGHTS = KEYS / 4u;
 // Where values lie in `tiles`.
 const VALUES = KEYS * STRIDE;
 const STAGED = {{STAGED}}u; // rows of queries that fit where scores go
+const_assert STAGED % OWN_ROWS == 0u;
 
 // In units of log2: how far a score may exceed its row's base.
 const SLACK = 8.0 * LOG2_E;

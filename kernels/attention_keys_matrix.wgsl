@@ -50,6 +50,7 @@ const PLACE = 2u * QUERIES * STRIDE;
 const_assert ROWS % QUERIES == 0u;
 // Rows of keys or values that are brought to registers at a time
 const STAGED = {{STAGED}}u;
+const_assert STAGED % OWN_ROWS == 0u;
 
 // Tiles, at the end a column of fragments of each subgroup's sums.
 var<workgroup> tiles: array<vec4u, max(PLACES * PLACE, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;

@@ -43,6 +43,7 @@ const PAIR_STRIDE = SLOPES + KEYS / 8u + 1u;
 const VALUES = 2u * KEYS * STRIDE;
 // Rows of queries or gradients that are brought to registers at a time.
 const STAGED = {{STAGED}}u;
+const_assert STAGED % OWN_ROWS == 0u;
 
 // Tiles, at the end a column of fragments of each subgroup's sums.
 var<workgroup> tiles: array<vec4u, max(3u * KEYS * STRIDE, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;

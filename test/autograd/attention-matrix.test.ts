@@ -218,6 +218,19 @@ describe.each(PATHS)('%s', (path) => {
     }
   });
 
+  test('gradients of scores beyond the range of f16 show, as what WGSL leaves to the driver has to', async () => {
+    const [q, k, v, g] = documentOf(70, 9);
+    const inputs = [q, k, v.map((x) => 60 * x), g.map((x) => 3000 * x)];
+    const got = await run(path, [70], inputs);
+    const expected = await run('plain', [70], inputs);
+    // NaN and infinity may stand anywhere, a number that is wrong nowhere.
+    for (const i of [1, 2]) {
+      const finite = Array.from(got[i], (value, at) => (Number.isFinite(value) ? value : expected[i][at]));
+      compare(NAMES[i], finite, expected[i], OPERATION_TOLERANCE.f16);
+      expect(Array.from(got[i]).every(Number.isFinite), NAMES[i]).toBe(false);
+    }
+  });
+
   test('scores that grow far beyond what exp can hold, in steps that raise the base of a row again and again', async () => {
     const [q, k, v, g] = documentOf(150, 5);
     const steep = q.map((x) => 2 * x);
