@@ -151,21 +151,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var first = tile.x;
 #include "include/attention_forward_scores.wgsl" with keys=0u
   workgroupBarrier();
-  // The first bases, or the first round would begin twice.
-  var first_top = LOWEST;
-#unroll i in 0..{{PART_QUADS}}
-  let key = first + part * PART + i * 4u + vec4u(0u, 1u, 2u, 3u);
-  let score = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
-  let seen = select(vec4f(LOWEST), score, is_seen(key, range));
-  first_top = max(first_top, max(max(seen.x, seen.y), max(seen.z, seen.w)));
-#end
-  first_top *= factor_of_scores;
-  shared_parts[thread] = first_top;
-  workgroupBarrier();
-  for (var other = 0u; other < PARTS; other++) {
-    first_top = max(first_top, shared_parts[other * QUERIES + row]);
-  }
-  base = select(base, first_top, first_top > base + SLACK);
+#include "include/attention_forward_bases.wgsl"
   while (first < tile.y) {
     workgroupBarrier();
     var own: array<vec4f, PART / 4u>;
@@ -174,8 +160,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
     // While the scores are on their way.
 #unroll i in 0..{{LOADS}}
-    let n = i * THREADS + thread;
-    let place = n / CHUNKS * STRIDE + n % CHUNKS;
+    let place = place_of(i * THREADS + thread);
     tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
 #end
@@ -188,8 +173,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
 #unroll i in 0..{{LOADS}}
       if (broken_chunk(next_values[i])) {
-        let n = i * THREADS + thread;
-        tiles[VALUES + n / CHUNKS * STRIDE + n % CHUNKS] = vec4u();
+        tiles[VALUES + place_of(i * THREADS + thread)] = vec4u();
         atomicStore(&broken, first + KEYS);
       }
 #end
@@ -214,41 +198,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     // A rare case that begins the round again: what it changes must not meet what the common case has, or the compiler moves
     // all sums from register to register in each round.
     if (raised >= 2u * round) {
-      // Sums pass through where the scores are, which come back afterwards.
-#unroll i in 0..{{PART_QUADS}}
-      own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
-#end
-      shared_parts[thread] = top;
-      workgroupBarrier();
-      for (var other = 0u; other < PARTS; other++) {
-        top = max(top, shared_parts[other * QUERIES + row]);
-      }
-      let higher = select(base, top, top > base + SLACK);
-      let factor = exp2(base - higher);
-      base = higher;
-      sum *= factor;
-      factors[row] = factor;
-      if (raised > 2u * round) {
-#unroll c in 0..{{SUM_FRAGMENTS}}
-        workgroupBarrier();
-#include "include/attention_spill.wgsl" with array=scores, sums=outputs, columns=OUTPUTS, column=c
-        workgroupBarrier();
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-        let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
-        let factor = factors[own_row + r * 16u + lane / 2u];
-        scores[at] = bitcast<vec4u>(bitcast<vec4f>(scores[at]) * factor);
-        scores[at + 1u] = bitcast<vec4u>(bitcast<vec4f>(scores[at + 1u]) * factor);
-  #end
-        workgroupBarrier();
-  #unroll r in 0..{{ROW_FRAGMENTS}}
-        outputs[r * OUTPUTS + c] = scores_sums((subgroup * {{ROW_FRAGMENTS}} + r) * 64u, 4u);
-  #end
-#end
-        workgroupBarrier();
-      }
-#unroll i in 0..{{PART_QUADS}}
-      scores[row * SCORE_STRIDE + part * (PART / 4u) + i] = bitcast<vec4u>(own[i]);
-#end
+#include "include/attention_forward_raise.wgsl"
       continue;
     }
     sum += total(added);
