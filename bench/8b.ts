@@ -66,7 +66,7 @@ const program = benchCommand(
   .option('--torch <file>', 'what bench/torch/train_8b.py wrote, to be compared with')
   .option(
     '--tiny',
-    `small shapes throughout, for software drivers; unless given, ${Object.entries(TINY)
+    `small shapes throughout, for software drivers; percentages mean nothing then; unless given, ${Object.entries(TINY)
       .map(([name, value]) => `${name} ${value}`)
       .join(', ')}`,
     false,

@@ -109,6 +109,7 @@ const FLOPS: Record<MatrixEntry, number> = {
 };
 
 console.log(`${device.capabilities.name}, ${device.capabilities.driver}`);
+if (!real) console.log('no matrix units: small shapes, emulated, against the plain kernels; times mean nothing');
 console.log(`${timed} tokens, ${heads} heads, ${kvHeads} key heads of ${width}; errors on ${compared} tokens`);
 const print = (name: string, layout: string, ms: number, flops?: number, error = '') => {
   const rate = flops === undefined ? '' : rateText(flops / (ms / 1000), 'FLOP/s');

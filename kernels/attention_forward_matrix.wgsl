@@ -59,7 +59,9 @@ const LARGEST_FACTOR = 1.0e8; // that NO_BASE can be multiplied by; scores with 
 
 // Tiles, at the end a column of fragments of each subgroup's outputs.
 var<workgroup> tiles: array<vec4u, max(2u * VALUES, THREADS / 32u * {{ROW_FRAGMENTS}} * 64u)>;
-// Scores (f32) and weights (f16).
+// Scores (f32) and weights (f16); before the first round queries, in a raise and at the end a column of fragments of each
+// subgroup's outputs, which have room there where a fragment of scores has it.
+const_assert OWN_KEYS % 16u == 0u;
 var<workgroup> scores: array<vec4u, QUERIES * SCORE_STRIDE>;
 #include "include/left_halves_{{UNITS}}.wgsl" with name=tiles
 #include "include/right_halves_{{UNITS}}.wgsl" with name=tiles
@@ -164,7 +166,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
 #end
-    // What is done only where not all rows see all keys is behind a condition, and no load is.
+    // What is done only where not all rows see all keys is behind a condition, and no load of the common case is.
     let whole = (first >= tile.z) & (first + KEYS <= tile.w);
     if (!whole) {
 #unroll i in 0..{{PART_QUADS}}

@@ -64,8 +64,8 @@ struct Params {
   y_row: u32,
   y_start: u32,
   alpha: f32,
-  columns: u32, // workgroups along n
-  rows: u32, // workgroups along m
+  columns: u32, // tiles of results along n
+  rows: u32, // along m
 }
 @group(0) @binding(0) var<uniform> p: Params;
 

@@ -9,7 +9,7 @@ import { gpuTime } from './timing.ts';
 export interface Ceilings {
   /** Of the fastest of some large products. */
   tflops: number;
-  /** Bytes read and written by a copy from buffer to buffer. */
+  /** Bytes read and written by a kernel that copies. */
   gbps: number;
 }
 
@@ -50,7 +50,7 @@ export function withPercent(measured: Measured, { tflops, gbps }: Ceilings): Mea
   return { ...measured, percent: 100 * nearer };
 }
 
-/** Large products of operands in the orders that the layers' have, where these suit, and a copy that no cache holds. */
+/** Large products of operands in the orders that the layers' have, where these suit, and a copy: larger than caches, but for tiny shapes. */
 export async function measureCeilings(
   setting: Setting,
   tiny: boolean,

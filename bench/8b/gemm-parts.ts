@@ -20,7 +20,7 @@ interface ProductShape {
   rider?: number;
   /** Whether b is an NF4 matrix, as the layers' weights are: unpacking it is part of the time unless it was before. */
   frozen?: boolean | 'unpacked';
-  /** Whether activations and their gradients lie in panels, as products of a step find most of them. */
+  /** Which operand, activations or their gradients, lies in panels, as products of a step find most of them. */
   panels?: 'a' | 'b';
 }
 
@@ -38,7 +38,10 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
     group: 'gemm',
     name: `${name}${shape.panels ? ', panels' : ''} ${m}x${n}x${k}`,
     flops: 2 * m * n * (k + rider),
-    bytes: 2 * (m + n) * (k + rider) + m * n * (width(dtype) + (addend ? width(addend) : 0)),
+    bytes:
+      2 * (m * (k + rider) + n * rider) +
+      (frozen === true ? 0.5 : 2) * n * k +
+      m * n * (width(dtype) + (addend ? width(addend) : 0)),
     prepare() {
       const operands = (depth: number) => ({
         a: normal.tensor(transposeA ? [depth, m] : [m, depth]),
@@ -65,31 +68,37 @@ export function productPart({ normal }: Setting, name: string, shape: ProductSha
  */
 export function gemmParts(setting: Setting): Part[] {
   const { config, rows, seq, r } = setting;
-  const n = rows * seq;
+  const tokens = rows * seq;
   const product = (name: string, shape: ProductShape) => productPart(setting, name, shape);
   const both = (name: string, panels: 'a' | 'b', shape: ProductShape) => {
     const width = panels === 'b' ? shape.n : shape.transposeA ? shape.m : shape.k;
-    const suit = panelsSuit(setting.device, [n, width]);
+    const suit = panelsSuit(setting.device, [tokens, width]);
     return [product(name, shape), ...(suit ? [product(name, { ...shape, panels })] : [])];
   };
   const frozen = matrixShapes(config).flatMap(([name, out, width]) => [
-    product(`x·Wᵀ ${name}`, { m: n, n: out, k: width, transposeB: true }),
-    product(`dY·W ${name}`, { m: n, n: width, k: out }),
-    ...both(`x·Wᵀ + h·Bᵀ, NF4 ${name}`, 'a', { m: n, n: out, k: width, transposeB: true, rider: r, frozen: true }),
-    ...both(`dY·W + dh·A, NF4 ${name}`, 'a', { m: n, n: width, k: out, rider: r, frozen: true }),
+    product(`x·Wᵀ ${name}`, { m: tokens, n: out, k: width, transposeB: true }),
+    product(`dY·W ${name}`, { m: tokens, n: width, k: out }),
+    ...both(`x·Wᵀ + h·Bᵀ, NF4 ${name}`, 'a', { m: tokens, n: out, k: width, transposeB: true, rider: r, frozen: true }),
+    ...both(`dY·W + dh·A, NF4 ${name}`, 'a', { m: tokens, n: width, k: out, rider: r, frozen: true }),
   ]);
   const thin = matrixShapes(config).flatMap(([name, out, width]) => [
-    ...both(`x·Aᵀ ${name}`, 'a', { m: n, n: r, k: width, transposeB: true }),
-    ...both(`dY·B ${name}`, 'a', { m: n, n: r, k: out }),
-    ...both(`dYᵀ·h ${name}`, 'a', { m: out, n: r, k: n, transposeA: true, dtype: 'f32' }),
-    ...both(`dhᵀ·x ${name}`, 'b', { m: r, n: width, k: n, transposeA: true, dtype: 'f32' }),
+    ...both(`x·Aᵀ ${name}`, 'a', { m: tokens, n: r, k: width, transposeB: true }),
+    ...both(`dY·B ${name}`, 'a', { m: tokens, n: r, k: out }),
+    ...both(`dYᵀ·h ${name}`, 'a', { m: out, n: r, k: tokens, transposeA: true, dtype: 'f32' }),
+    ...both(`dhᵀ·x ${name}`, 'b', { m: r, n: width, k: tokens, transposeA: true, dtype: 'f32' }),
   ]);
   const [[, , hidden], [, narrow], [, wide]] = matrixShapes(config);
   return [
     ...frozen,
-    ...both('dY·W + dh·A, NF4 q, k, v', 'a', { m: n, n: hidden, k: hidden + 2 * narrow, rider: 3 * r, frozen: true }),
+    ...both('dY·W + dh·A, NF4 q, k, v', 'a', {
+      m: tokens,
+      n: hidden,
+      k: hidden + 2 * narrow,
+      rider: 3 * r,
+      frozen: true,
+    }),
     ...both('x + h·Wᵀ + h·Bᵀ, NF4, f32 down', 'a', {
-      m: n,
+      m: tokens,
       n: hidden,
       k: wide,
       transposeB: true,
@@ -98,8 +107,8 @@ export function gemmParts(setting: Setting): Part[] {
       rider: r,
       frozen: true,
     }),
-    product('W·xᵀ, f32 head', { m: config.vocab_size, n: Math.min(n, 512), k: hidden, dtype: 'f32' }),
-    product('dYᵀ·x gate, up', { m: wide, n: hidden, k: n, transposeA: true, dtype: 'f32' }),
+    product('W·xᵀ, f32 head', { m: config.vocab_size, n: Math.min(tokens, 512), k: hidden, dtype: 'f32' }),
+    product('dYᵀ·x gate, up', { m: wide, n: hidden, k: tokens, transposeA: true, dtype: 'f32' }),
     ...thin,
   ];
 }

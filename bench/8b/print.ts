@@ -42,7 +42,7 @@ export function printStep(step: StepReport, torch: TorchReport = {}): void {
     `  memory: peak ${size(peak)} = ${shares.join(' + ')}; reserved ${size(reserved)}, predicted ${size(predicted)}`,
   );
   console.log(
-    `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside} inside; ${host.buffersMade} buffers made after the second step`,
+    `  host: ${host.dispatches} dispatches, ${host.copies} copies, ${host.submits} submits; recorded in ${host.recordMs.toFixed(1)} ms, ${host.microsecondsPerDispatch.toFixed(1)} µs a dispatch; ${host.waits} waits, ${host.waitsInside ? 'with work after the first' : 'none inside'}; ${host.buffersMade} buffers made after the second step`,
   );
   if (!profile) return;
   console.log(`  GPU time of a profiled step: ${profile.gpuMs.toFixed(1)} ms`);

@@ -21,6 +21,7 @@ export interface StepReport {
   tokens: number;
   /** Of each timed step by the clock, from the end of the one before: steps follow each other as in training. */
   seconds: number[];
+  /** Of the median step, as bench/torch/train_8b.py has it. */
   tokensPerSecond: number;
   /** Of the arithmetic that the step needs, with what this kind of checkpointing runs again. */
   tflops: number;
@@ -52,13 +53,13 @@ interface Host {
   dispatches: number;
   copies: number;
   submits: number;
-  /** Until a step alone has been recorded and submitted; the device works meanwhile. */
+  /** Until a step alone has been recorded and submitted, or its part before the first wait; the device works meanwhile. */
   recordMs: number;
   microsecondsPerDispatch: number;
   /** How often a step waits for the device, reading loss and norm at its end included. */
   waits: number;
-  /** Waits with dispatches after them. The bar is 0. */
-  waitsInside: number;
+  /** Whether there are dispatches after one of them. They should not be. */
+  waitsInside: boolean;
   /** Buffers made after the second step. The bar is 0. */
   buffersMade: number;
 }
@@ -188,15 +189,14 @@ async function hostOf(
   const recorded = device.work;
   await running;
   const after = device.work;
-  const dispatches = after.dispatches - before.dispatches;
   return {
-    dispatches,
+    dispatches: after.dispatches - before.dispatches,
     copies: after.copies - before.copies,
     submits: after.submits - before.submits,
     recordMs,
-    microsecondsPerDispatch: (1000 * recordMs) / dispatches,
+    microsecondsPerDispatch: (1000 * recordMs) / (recorded.dispatches - before.dispatches),
     waits: after.waits - before.waits,
-    waitsInside: after.dispatches > recorded.dispatches ? 1 : 0,
+    waitsInside: after.dispatches > recorded.dispatches,
   };
 }
 

@@ -1,7 +1,7 @@
 import type { Device } from '../../src/tensor/device.ts';
 import { median, milliseconds } from '../../src/tensor/timestamps.ts';
 
-/** GPU time that one measurement should take, so that clocks settle, and the rounds that it takes at least. */
+/** GPU time that one measurement should take, and the rounds that it takes at least and at most. */
 const BUDGET_MS = 40;
 const LEAST_ROUNDS = 3;
 const MOST_ROUNDS = 20;

@@ -2,7 +2,7 @@ import type { Nf4Tensor } from '../../src/quant/nf4.ts';
 import { OpaqueMatrix } from '../../src/tensor/opaque.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 
-/** A frozen weight that has been unpacked, in the order that products like best: these are timed alone. */
+/** A frozen weight whose panels have been made, so that products on matrix units are timed without unpacking it. */
 export class Unpacked extends OpaqueMatrix {
   protected override readonly kind = 'unpacked nf4 matrix';
   readonly #weight: Nf4Tensor;

@@ -1,6 +1,7 @@
 """QLoRA training of Llama-3.1-8B shapes with transformers, PEFT and bitsandbytes: what bench/8b.ts is compared with.
 
     python3 bench/torch/train_8b.py --json FILE [--mode qlora|lora] [--rows 4] [--seq 2048] [--layers 32] [--steps 8]
+        [--warmup 2] [--rank 16] [--tiny]
 
 Random weights made on the GPU; rsLoRA with r = 16 on seven modules, bf16 autocast, SDPA attention, gradient
 checkpointing, bitsandbytes' 8-bit AdamW, gradients clipped to norm 1. Nothing is upcast to f32 that training does not
@@ -62,7 +63,7 @@ def optimizer_of(trained):
         import bitsandbytes as bnb
 
         return bnb.optim.AdamW8bit(trained, lr=1e-4)
-    except Exception:  # Only the f32 optimiser is missing then from the comparison, not the whole run.
+    except Exception:  # Only the 8-bit optimiser is missing then from the comparison, not the whole run.
         traceback.print_exc()
         return torch.optim.AdamW(trained, lr=1e-4, fused=True)
 

@@ -1,8 +1,8 @@
 // For gemm_matrix.wgsl: scales, adds, rounds and writes `sums`.
 //
-// Results leave by rows of fragments, side by side in workgroup memory: a subgroup writes whole rows of them, eight at a
-// time, of which an invocation has four results here and four there, of each eight at the same places. What is to be
-// added is fetched first, while all wait for the others.
+// They leave by rows of fragments, side by side in workgroup memory. Of each half of these, eight rows of WN results, an
+// invocation writes FN times four neighbours, in both halves at the same places: `down` rows and `across` fours of a row. What
+// is to be added is fetched first, while all wait for the others.
 #array down: u32, {{FN}}
 #array across: u32, {{FN}}
 #array y_at: u32, {{FN}}
