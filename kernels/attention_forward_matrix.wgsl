@@ -10,16 +10,18 @@
 //
 // Sums on matrix units cannot be scaled row by row. So weights are exp(score − base), where a row's base is raised to
 // the greatest score only when a score exceeds it by more than 8: until then weights stay below e^8, which f16 holds.
-// A raise is rare, sends the sums through workgroup memory and begins the round again. A base is rounded, which all weights of
-// its row share and the sum takes back; beyond scores of 5e7 that leaves the range of f16.
+// The first bases come from the first scores; a raise is rare, sends the sums through workgroup memory and begins the round
+// again. A base is rounded as all numbers are. Its error is a factor that all weights of the row have, and so their sum, by
+// which they are divided; only beyond scores of 5e7 is it so large that weights leave the range of f16.
 //
 // A key outside a query's range has the weight 0, but 0 · NaN is NaN: where not all rows see all keys, a value that is
 // not finite is replaced by 0, and rows that do see it become NaN as a whole.
 //
-// Clocks per score of an H100 core, WIDTH 128, 128 × 32, 4 × 2 subgroups: products 512 / 2560 = 0.20; exp2 0.06; workgroup
-// memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 + tiles 4 = 38
-// bytes or 0.30. It takes 0.64: the phases follow each other, and eight subgroups, which is what a core's workgroup memory
-// holds, do not hide them; sixteen with half the rows each read keys and values twice as often, which costs more.
+// Clocks per score of an H100 core, WIDTH 128, 128 × 32, 4 × 2 subgroups: products 512 FLOPs / 2560 a clock = 0.20; exp2
+// 0.06; workgroup memory 128 bytes a clock: keys 8 + values 8 + scores 4 written at half speed, 4 read + weights 2 + 4 +
+// tiles 4 = 38 bytes or 0.30. It takes 0.64: the phases follow each other, and eight subgroups, which is what a core's
+// workgroup memory holds, do not hide them; sixteen with half the rows each read keys and values twice as often, which costs
+// more, and two workgroups of four have twice as many barriers (0.70).
 #include "include/fragments_{{UNITS}}.wgsl"
 #include "include/attention_fragments.wgsl"
 @group(0) @binding(2) var<storage, read> q: array<vec4u>;
@@ -37,7 +39,7 @@ const THREADS = 32u * ROW_GROUPS * COLUMN_GROUPS;
 const OWN_ROWS = QUERIES / ROW_GROUPS;
 const OWN_KEYS = KEYS / COLUMN_GROUPS;
 const OWN_COLUMNS = WIDTH / COLUMN_GROUPS;
-const DEPTH = WIDTH / 16u;
+const DEPTH_FRAGMENTS = WIDTH / 16u;
 const OUTPUTS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's outputs
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
@@ -141,9 +143,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
   // The keys at once: what is stored later the compiler fetches later.
 #unroll i in 0..{{LOADS}}
-  tiles[place_of(i * THREADS + thread)] = first_keys[i];
+  tiles[place_in_tile(i * THREADS + thread)] = first_keys[i];
 #end
-  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  var queries: array<Left, {{ROW_FRAGMENTS}} * DEPTH_FRAGMENTS>;
 #unroll stage in 0..{{STAGES}}
 #include "include/attention_stage.wgsl" with through=scores, from=own_queries, owner=true, to=queries
 #end
@@ -162,7 +164,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
     // While the scores are on their way.
 #unroll i in 0..{{LOADS}}
-    let place = place_of(i * THREADS + thread);
+    let place = place_in_tile(i * THREADS + thread);
     tiles[VALUES + place] = next_values[i];
     tiles[place] = next_keys[i];
 #end
@@ -175,7 +177,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #end
 #unroll i in 0..{{LOADS}}
       if (broken_chunk(next_values[i])) {
-        tiles[VALUES + place_of(i * THREADS + thread)] = vec4u();
+        tiles[VALUES + place_in_tile(i * THREADS + thread)] = vec4u();
         atomicStore(&broken, first + KEYS);
       }
 #end

@@ -35,7 +35,7 @@ const ROW_GROUPS = {{ROW_GROUPS}}u;
 const PLACES = {{PLACES}}u;
 const THREADS = 64u * ROW_GROUPS;
 const OWN_ROWS = KEYS / ROW_GROUPS;
-const DEPTH = WIDTH / 16u;
+const DEPTH_FRAGMENTS = WIDTH / 16u;
 const SUMS = WIDTH / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / KEYS; // threads that share a row of scores
 const PART = QUERIES / PARTS;
@@ -117,8 +117,8 @@ fn fetch(
 fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole: bool, round: u32, parity: u32, thread: u32) {
   let place = parity % PLACES * PLACE;
 #unroll i in 0..{{LOADS}}
-  tiles[place + place_of(i * THREADS + thread)] = (*queries)[i];
-  tiles[place + QUERIES * STRIDE + place_of(i * THREADS + thread)] = (*gradients)[i];
+  tiles[place + place_in_tile(i * THREADS + thread)] = (*queries)[i];
+  tiles[place + QUERIES * STRIDE + place_in_tile(i * THREADS + thread)] = (*gradients)[i];
 #end
   if (!whole) {
 #unroll i in 0..{{LOADS}}
@@ -126,8 +126,8 @@ fn put(queries: ptr<function, Fetched>, gradients: ptr<function, Fetched>, whole
     let drop_gradient = broken_chunk((*gradients)[i]);
     if (drop_query | drop_gradient) {
       let n = i * THREADS + thread;
-      tiles[place + place_of(n)] = select((*queries)[i], vec4u(), drop_query);
-      tiles[place + QUERIES * STRIDE + place_of(n)] = select((*gradients)[i], vec4u(), drop_gradient);
+      tiles[place + place_in_tile(n)] = select((*queries)[i], vec4u(), drop_query);
+      tiles[place + QUERIES * STRIDE + place_in_tile(n)] = select((*gradients)[i], vec4u(), drop_gradient);
       atomicStore(&broken[parity], round + 1u);
       broken_queries[parity * QUERIES + n / CHUNKS] = round + 1u;
     }
@@ -172,7 +172,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   own_values[stage][i] = value_chunk(first_key + stage * STAGED + n / CHUNKS, key_head, n % CHUNKS);
 #end
 #end
-  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH_FRAGMENTS>;
 #unroll stage in 0..{{STAGES}}
 #include "include/attention_stage.wgsl" with through=tiles, from=own_keys, owner=!of_values, to=own
 #include "include/attention_stage.wgsl" with through=tiles, from=own_values, owner=of_values, to=own

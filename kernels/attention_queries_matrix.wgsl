@@ -32,7 +32,7 @@ const ROW_GROUPS = {{ROW_GROUPS}}u;
 const THREADS = 64u * ROW_GROUPS;
 const OWN_ROWS = QUERIES / ROW_GROUPS;
 const OWN_COLUMNS = WIDTH / 2u;
-const DEPTH = WIDTH / 16u;
+const DEPTH_FRAGMENTS = WIDTH / 16u;
 const SUMS = OWN_COLUMNS / 16u; // fragments in a row of a subgroup's sums
 const PARTS = THREADS / QUERIES; // threads that share a row of scores
 const PART = KEYS / PARTS;
@@ -152,7 +152,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   var next_keys: Fetched;
   var next_values: Fetched;
   fetch(&next_keys, &next_values, tile.x, key_head, end, thread);
-  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH>;
+  var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH_FRAGMENTS>;
 #unroll stage in 0..{{STAGES}}
 #include "include/attention_stage.wgsl" with through=tiles, from=own_queries, owner=!of_gradient, to=own
 #include "include/attention_stage.wgsl" with through=tiles, from=own_gradients, owner=of_gradient, to=own

@@ -10,7 +10,7 @@ const NANS = 0x7e007e00u;
 const LN_2 = 0.6931471805599453;
 
 // Where chunk n of a tile lies in workgroup memory.
-fn place_of(n: u32) -> u32 {
+fn place_in_tile(n: u32) -> u32 {
   return n / CHUNKS * STRIDE + n % CHUNKS;
 }
 

@@ -105,7 +105,7 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       COLUMN_GROUPS: columnGroups,
       PLACES: places,
       // Numbers of fragments.
-      DEPTH: width / 16,
+      DEPTH_FRAGMENTS: width / 16,
       ROW_FRAGMENTS: rows / rowGroups / 16,
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
