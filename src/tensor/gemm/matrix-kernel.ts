@@ -144,6 +144,8 @@ export const variants: KernelVariant[] = [
       .filter(({ panelsA, rider, output }) => !panelsA || (rider !== '48' && /^(none f16|own_f32)/.test(output)))
       .filter(({ panelsB, b }) => !panelsB || b === 'plain')
       .filter(({ output }) => MIXED.includes(tile) || /^(none f16|own_f32)/.test(output))
+      // 16 and 32 differ by a number of turns.
+      .filter(({ rider }) => MIXED.includes(tile) || rider !== '32')
       .filter((variant) => suits(tile, { ...variant, batch: 1, m: TILES[tile].TM, n: TILES[tile].TN, k: TILE_DEPTH }))
       .map(({ transposeA, b, panelsA, panelsB, edges, rider, shares, output }) => {
         const [C, Y] = output.split(' ');
