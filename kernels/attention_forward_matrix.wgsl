@@ -238,11 +238,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #include "include/attention_leave.wgsl" with array=scores, sums=outputs, columns=OUTPUTS
   #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
-  let c = 2u * pair + odd;
-  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
-  let low = bitcast<vec4f>(select(scores[at], tiles[at], odd == 1u));
-  let high = bitcast<vec4f>(select(scores[at + 1u], tiles[at + 1u], odd == 1u));
-  let of_row = own_row + r * 16u + lane / 2u;
+#include "include/attention_own_sums.wgsl" with array=scores
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     let factor = factors[of_row];

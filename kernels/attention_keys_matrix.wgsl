@@ -163,15 +163,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
   // All that comes from storage before the first round is fetched together, or each piece would wait by itself.
-#array own_keys: vec4u, {{STAGES}}, {{STAGE_LOADS}}
-#array own_values: vec4u, {{STAGES}}, {{STAGE_LOADS}}
-#unroll stage in 0..{{STAGES}}
-#unroll i in 0..{{STAGE_LOADS}}
-  let n = i * THREADS + thread;
-  own_keys[stage][i] = key_chunk(first_key + stage * STAGED + n / CHUNKS, key_head, n % CHUNKS);
-  own_values[stage][i] = value_chunk(first_key + stage * STAGED + n / CHUNKS, key_head, n % CHUNKS);
-#end
-#end
+#include "include/attention_fetch_own.wgsl" with first=own_keys, first_chunk=key_chunk, second=own_values, second_chunk=value_chunk, from=first_key, head=key_head
   var own: array<Left, {{ROW_FRAGMENTS}} * DEPTH_FRAGMENTS>;
 #unroll stage in 0..{{STAGES}}
 #include "include/attention_stage.wgsl" with through=tiles, from=own_keys, owner=!of_values, to=own
@@ -255,11 +247,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #include "include/attention_leave.wgsl" with array=pairs, sums=sums, columns=SUMS
   #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
-  let c = 2u * pair + odd;
-  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
-  let low = bitcast<vec4f>(select(pairs[at], tiles[at], odd == 1u));
-  let high = bitcast<vec4f>(select(pairs[at + 1u], tiles[at + 1u], odd == 1u));
-  let of_row = own_row + r * 16u + lane / 2u;
+#include "include/attention_own_sums.wgsl" with array=pairs
   if (first_key + of_row < p.keys) {
     let chunk = ((first_key + of_row) * p.kv_heads + key_head) * CHUNKS + c * 2u + lane % 2u;
     let scale = select(1.0, p.scale, second == 1u);

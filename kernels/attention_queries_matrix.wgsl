@@ -140,15 +140,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   }
 
   // All that comes from storage before the first round is fetched together, or each piece would wait by itself.
-#array own_queries: vec4u, {{STAGES}}, {{STAGE_LOADS}}
-#array own_gradients: vec4u, {{STAGES}}, {{STAGE_LOADS}}
-#unroll stage in 0..{{STAGES}}
-#unroll i in 0..{{STAGE_LOADS}}
-  let n = i * THREADS + thread;
-  own_queries[stage][i] = query_chunk(first_query + stage * STAGED + n / CHUNKS, head, n % CHUNKS);
-  own_gradients[stage][i] = gradient_chunk(first_query + stage * STAGED + n / CHUNKS, head, n % CHUNKS);
-#end
-#end
+#include "include/attention_fetch_own.wgsl" with first=own_queries, first_chunk=query_chunk, second=own_gradients, second_chunk=gradient_chunk, from=first_query, head=head
   var next_keys: Fetched;
   var next_values: Fetched;
   fetch(&next_keys, &next_values, tile.x, key_head, end, thread);
@@ -214,11 +206,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
 #include "include/attention_leave.wgsl" with array=pairs, sums=sums, columns=SUMS
   #unroll odd in 0..2
   #unroll r in 0..{{ROW_FRAGMENTS}}
-  let c = 2u * pair + odd;
-  let at = (subgroup * {{ROW_FRAGMENTS}} + r) * 64u + lane * 2u;
-  let low = bitcast<vec4f>(select(pairs[at], tiles[at], odd == 1u));
-  let high = bitcast<vec4f>(select(pairs[at + 1u], tiles[at + 1u], odd == 1u));
-  let of_row = own_row + r * 16u + lane / 2u;
+#include "include/attention_own_sums.wgsl" with array=pairs
   if (first_query + of_row < p.queries) {
     let chunk = ((first_query + of_row) * p.heads + head) * CHUNKS + (own_column + c * 16u) / 8u + lane % 2u;
     y[chunk] = pack_eight(low * p.scale, high * p.scale);

@@ -50,7 +50,10 @@ export function withPercent(measured: Measured, { tflops, gbps }: Ceilings): Mea
   return { ...measured, percent: 100 * nearer };
 }
 
-/** Large products of operands in the orders that the layers' have, where these suit, and a copy: larger than caches, but for tiny shapes. */
+/**
+ * Large products of operands in the orders that the layers' have, where these suit, and a copy: larger than caches, but
+ * for tiny shapes.
+ */
 export async function measureCeilings(
   setting: Setting,
   tiny: boolean,

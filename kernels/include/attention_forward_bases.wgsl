@@ -7,9 +7,5 @@
   first_top = max(first_top, max(max(seen.x, seen.y), max(seen.z, seen.w)));
 #end
   first_top *= factor_of_scores;
-  shared_parts[thread] = first_top;
-  workgroupBarrier();
-  for (var other = 0u; other < PARTS; other++) {
-    first_top = max(first_top, shared_parts[other * QUERIES + row]);
-  }
+#include "include/attention_forward_greatest.wgsl" with top=first_top
   base = select(base, first_top, first_top > base + SLACK);

@@ -4,11 +4,7 @@
 #unroll i in 0..{{PART_QUADS}}
       own[i] = bitcast<vec4f>(scores[row * SCORE_STRIDE + part * (PART / 4u) + i]);
 #end
-      shared_parts[thread] = top;
-      workgroupBarrier();
-      for (var other = 0u; other < PARTS; other++) {
-        top = max(top, shared_parts[other * QUERIES + row]);
-      }
+#include "include/attention_forward_greatest.wgsl" with top=top
       let higher = select(base, top, top > base + SLACK);
       let factor = exp2(base - higher);
       base = higher;

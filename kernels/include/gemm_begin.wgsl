@@ -1,7 +1,7 @@
 // For gemm_matrix.wgsl: what it takes to walk along the depth of one product, and the loads of its first tile.
 //
-// Operands {{a}} and {{b}} begin at element {{a_start}} and {{b_start}} (in panels, which have no batch, at 0), {{depth}} deep; tiles {{first}} … {{last}} − 1 along
-// it are taken. {{edges}}: `whole` if the depth is a multiple of a tile's, else `ragged`. {{panels}}: b lies in storage in panels, {{zeros}}:
+// Operands {{a}} and {{b}} begin at element {{a_start}} and {{b_start}} (in panels, which have no batch, at 0), {{depth}}
+// deep; tiles {{first}} … {{last}} − 1 along it are taken. {{edges}}: `whole` if the depth is a multiple of a tile's, else `ragged`. {{panels}}: b lies in storage in panels, {{zeros}}:
 // with zeros beyond the depth. Of {{a_rows}} and {{a_panels}}, how a lies, one is 1 and the other 0: what is for the other is not in
 // the text. {{a_unit}}, {{b_unit}}: elements that places in storage are counted in.
 #array a_next: vec4u, {{A_PASSES}}

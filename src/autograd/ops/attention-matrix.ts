@@ -77,22 +77,29 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
   const threads = 32 * rowGroups * columnGroups * (entry === 'forward' ? 1 : 2);
   const [rows, others] = entry === 'gradient_keys' ? [keys, queries] : [queries, keys];
   const sumColumns = entry === 'gradient_queries' ? width / 2 : width / columnGroups;
+  const rowFragments = rows / rowGroups / 16;
+  const { tileRows, scores, rest } = {
+    forward: {
+      tileRows: 2 * keys,
+      scores: rowBytes(queries, { floats: keys, halves: keys }),
+      rest: 4 * (threads + queries),
+    },
+    gradient_queries: {
+      tileRows: 3 * keys,
+      scores: rowBytes(queries, { floats: 2 * keys, halves: keys }),
+      rest: 8 * keys,
+    },
+    gradient_keys: {
+      tileRows: 2 * places * queries,
+      scores: rowBytes(keys, { floats: 2 * queries }),
+      rest: 24 * queries,
+    },
+  }[entry];
   // A column of fragments of each subgroup's sums comes to lie over the tiles.
-  const column = (threads / 32) * (rows / rowGroups / 16) * FRAGMENT_BYTES;
-  const tileBytes = (rows: number) => Math.max(rowBytes(rows, { halves: width }), column);
-  const bytes = {
-    forward: () => tileBytes(2 * keys) + rowBytes(queries, { floats: keys, halves: keys }) + 4 * (threads + queries),
-    gradient_queries: () => tileBytes(3 * keys) + rowBytes(queries, { floats: 2 * keys, halves: keys }) + 8 * keys,
-    gradient_keys: () => tileBytes(2 * places * queries) + rowBytes(keys, { floats: 2 * queries }) + 24 * queries,
-  }[entry]();
-  const staged = halvedTo(
-    {
-      forward: () => rowBytes(queries, { floats: keys, halves: keys }) / rowBytes(1, { halves: width }),
-      gradient_queries: () => 3 * keys,
-      gradient_keys: () => 2 * places * queries,
-    }[entry](),
-    rows,
-  );
+  const tileBytes = Math.max(rowBytes(tileRows, { halves: width }), (threads / 32) * rowFragments * FRAGMENT_BYTES);
+  // Own rows come through the place of tiles, of `forward` through that of scores.
+  const room = entry === 'forward' ? scores / rowBytes(1, { halves: width }) : tileRows;
+  const staged = halvedTo(room, rows);
   return {
     kernel: FILES[entry],
     defines: {
@@ -106,7 +113,7 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
       PLACES: places,
       // Numbers of fragments.
       DEPTH_FRAGMENTS: width / 16,
-      ROW_FRAGMENTS: rows / rowGroups / 16,
+      ROW_FRAGMENTS: rowFragments,
       OTHER_FRAGMENTS: others / 16,
       SCORE_FRAGMENTS: others / columnGroups / 16,
       SUM_FRAGMENTS: sumColumns / 16,
@@ -122,7 +129,7 @@ function layout(entry: MatrixEntry, width: number, units: FragmentUnits, tiles: 
     },
     rows,
     // Two small variables at the end.
-    bytes: bytes + 32,
+    bytes: tileBytes + scores + rest + 32,
   };
 }
 
