@@ -1,5 +1,4 @@
-const LARGEST_SQUARE = 0x4f7fc004u; // of 65504 as f32
-const LARGEST_HALF = 0x477fe000u; // 65504 as f32; bits of magnitudes order like the numbers, NaN above all.
+const LARGEST_SQUARE = 0x4f7fc004u; // of 65504 as f32; bits of magnitudes order like the numbers, NaN above all.
 
 // f32 pair to packed f16 pair. WGSL leaves values beyond the f16 range undefined; training needs them as infinity,
 // so that the finite check of loss scaling sees an overflow.
@@ -20,12 +19,10 @@ fn pack_half(v: vec2f) -> u32 {
 
 // The same of four and of eight values, with one condition for all: hardly any are out of range.
 fn pack_quad(v: vec4f) -> vec2u {
-  let magnitudes = bitcast<vec4u>(v) & vec4u(0x7fffffffu);
-  let most = max(max(magnitudes.x, magnitudes.y), max(magnitudes.z, magnitudes.w));
-  if (most > LARGEST_HALF) {
+  if (exceed_halves(v * v)) {
     return vec2u(pack_half(v.xy), pack_half(v.zw));
   }
-  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+  return pack_small_quad(v);
 }
 
 fn pack_eight(low: vec4f, high: vec4f) -> vec4u {
@@ -38,10 +35,14 @@ fn pack_eight(low: vec4f, high: vec4f) -> vec4u {
 // The same for values that are in the range of f16, or where it does to have for all others what drivers make of them:
 // infinities and NaN, which WGSL does not promise (test/autograd/attention-matrix.test.ts asks the driver at hand).
 fn pack_small(low: vec4f, high: vec4f) -> vec4u {
-  return vec4u(pack2x16float(low.xy), pack2x16float(low.zw), pack2x16float(high.xy), pack2x16float(high.zw));
+  return vec4u(pack_small_quad(low), pack_small_quad(high));
 }
 
-// Whether values whose squares were added up may exceed f16 or not be finite; from bits, where NaN is above all.
+fn pack_small_quad(v: vec4f) -> vec2u {
+  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+}
+
+// Whether values whose squares were added up may exceed f16 or not be finite.
 fn exceed_halves(squares: vec4f) -> bool {
   let sum = (squares.x + squares.y) + (squares.z + squares.w);
   return (bitcast<u32>(sum) & 0x7fffffffu) > LARGEST_SQUARE;

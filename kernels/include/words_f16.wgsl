@@ -4,5 +4,5 @@ fn {{name}}_words(v: vec4f) -> vec2u {
   return pack_quad(v);
 }
 fn {{name}}_quick_words(v: vec4f) -> vec2u {
-  return vec2u(pack2x16float(v.xy), pack2x16float(v.zw));
+  return pack_small_quad(v);
 }
